@@ -1,0 +1,95 @@
+"""Checkpoints by Orbax: written in the background, the latest two and the best two kept."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from fdigits.errors import UserError
+from fdigits.train import Progress, TrainState
+
+
+class Checkpoints:
+    """The checkpoints of one run, an epoch each. A context manager; leaving it waits for writes."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.absolute()
+        self._open()
+
+    def _open(self) -> None:
+        # Two best, so that the one before the latest still finds the best of its own time.
+        keep = [
+            policies.LatestN(2),
+            policies.BestN(get_metric_fn=lambda metrics: metrics["rank"], n=2),
+        ]
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            item_names=("state", "progress"),
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policies.AnyPreservationPolicy(keep)
+            ),
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._manager.close()
+
+    def save(self, state: TrainState, progress: Progress) -> None:
+        """Copies the state, which the next step donates, and writes it in the background."""
+        accuracy = progress.history[-1]["validation"]["accuracy"]
+        self._manager.save(
+            progress.epoch,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(jax.tree.map(jnp.copy, state)),
+                progress=ocp.args.JsonSave(dataclasses.asdict(progress)),
+            ),
+            metrics={"rank": accuracy - 1e-7 * progress.epoch},  # of equals, the earliest
+        )
+
+    def latest(self, template: TrainState, say=print) -> tuple[TrainState, Progress] | None:
+        """The latest checkpoint that can be read; damaged ones are put aside, and it says so.
+
+        Raises:
+          UserError: there are checkpoints, and none can be read.
+        """
+        epochs = sorted(self._manager.all_steps(), reverse=True)
+        for epoch in epochs:
+            try:
+                return self.restore(epoch, template)
+            except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
+                aside = self.folder.parent / "damaged" / str(epoch)
+                say(
+                    f"the checkpoint of epoch {epoch} cannot be read ({_first_line(error)}); "
+                    f"it was moved to {aside}; going back to the one before"
+                )
+                self._manager.close()
+                shutil.rmtree(aside, ignore_errors=True)
+                aside.parent.mkdir(exist_ok=True)
+                shutil.move(self.folder / str(epoch), aside)
+                self._open()
+        if epochs:
+            raise UserError(
+                f"no checkpoint in {self.folder} can be read; start again in a new --workdir"
+            )
+        return None
+
+    def restore(self, epoch: int, template: TrainState) -> tuple[TrainState, Progress]:
+        """State and progress after `epoch`; `template` gives shapes and types."""
+        self._manager.wait_until_finished()
+        restored = self._manager.restore(
+            epoch,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore()
+            ),
+        )
+        return restored.state, Progress(**restored.progress)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}"

@@ -1,0 +1,113 @@
+"""Configuration as data: the fields every experiment has, and the arguments of a config file."""
+
+import difflib
+from collections.abc import Mapping
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from fdigits.errors import UserError, exit_cleanly
+
+DATA = dict(
+    name="bundled",  # bundled | written_spoken | <image set>_<audio set> | one set alone
+    dir="data",  # folder of source files
+    cache="~/.cache/fdigits",  # folder of prepared arrays
+    split="report",  # report | official | random | speaker
+    speaker="",  # split=speaker: the one held out for testing ("": drawn by the seed)
+    limit=0,  # examples per split, 0 = all
+    feeder="auto",  # auto | host (tf.data) | device (arrays in device memory)
+)
+
+
+def base(name: str, data: str) -> ConfigDict:
+    """Fields and defaults shared by all experiments; `name-data` names the default workdir."""
+    return ConfigDict(
+        dict(
+            name=f"{name}-{data}",
+            stage="classify",
+            seed=0,
+            epochs=20,
+            batch_size=32,
+            early_stopping=10,  # epochs without a better validation accuracy, 0 = never stop
+            chunk=50,  # training steps per call of the device
+            data=DATA | dict(name=data, split="official" if data == "bundled" else "report"),
+            model=dict(name="hybrid", audio="cnn", filters=(32, 64), width=128),
+            optimizer=dict(
+                name="adam",
+                learning_rate=1e-3,
+                weight_decay=1e-5,  # L2 added to the gradient, as torch's `weight_decay`
+                momentum=0.9,  # sgd only
+                clip_norm=0.0,  # 0 = no clipping
+                decay_epochs=0,  # learning rate x decay_factor every so many epochs, 0 = never
+                decay_factor=0.1,
+            ),
+            plateau=dict(factor=0.1, patience=5),  # patience 0 = no plateau schedule
+            reported=dict(system="", accuracy=0.0, macro_f1=0.0, source=""),
+        )
+    )
+
+
+def parse_arg(arg: str, **defaults: str) -> dict[str, str]:
+    """Splits a config file's argument, `"mnist_fsdd,audio=lstm"`; a bare word is the data set.
+
+    Raises:
+      UserError: a key that `defaults` does not have.
+    """
+    values = dict(defaults)
+    for part in filter(None, arg.split(",")):
+        key, equals, value = part.partition("=")
+        key, value = (key, value) if equals else ("data", key)
+        if key not in defaults:
+            raise UserError(
+                f"config argument {part!r}: no such key{nearest(key, defaults)}; "
+                f"this config takes {', '.join(defaults)}"
+            )
+        values[key] = value
+    return values
+
+
+@exit_cleanly
+def parse_flags(argv: list[str]) -> list[str]:
+    """absl's flags parser, for `app.run`; a wrong flag, field or file is one line, exit 2."""
+    try:
+        rest = flags.FLAGS(argv)
+        _ = flags.FLAGS.config.name  # a missing file shows on first use
+        return rest
+    except flags.Error as error:
+        raise UserError(str(error).replace("\n", " ")) from None
+    except OSError as error:
+        told = str(error).splitlines()[-1].strip()
+        raise UserError(f"the config file cannot be read: {told}; see configs/") from None
+    except (AttributeError, KeyError) as error:  # ml_collections: an unknown field
+        field, *hint = str(error.args[0]).strip("'").splitlines()
+        raise UserError(
+            f"unknown config field {field}. {' '.join(hint) or 'See fdigits/config.py.'}"
+        ) from None
+
+
+def choose(value: str, options: Mapping[str, object], what: str):
+    """`options[value]`, or one clear line that names the nearest option."""
+    if value not in options:
+        raise UserError(
+            f"{what} {value!r} is unknown{nearest(value, options)}; choose one of "
+            f"{', '.join(options)}"
+        )
+    return options[value]
+
+
+def nearest(word: str, words) -> str:
+    """`" (did you mean 'x'?)"`, or nothing."""
+    close = difflib.get_close_matches(word, list(words), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def differing_fields(a: Mapping, b: Mapping, prefix: str = "") -> list[str]:
+    """Dotted names and both values of the fields in which two nested dicts differ."""
+    fields = []
+    for key in sorted(a.keys() | b.keys()):
+        left, right = a.get(key), b.get(key)
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            fields += differing_fields(left, right, f"{prefix}{key}.")
+        elif left != right:
+            fields.append(f"{prefix}{key}: {left!r} there, {right!r} here")
+    return fields

@@ -1,0 +1,74 @@
+"""What a person sees while a run trains: Rich progress and lines, TensorBoard scalars."""
+
+import importlib.util
+from pathlib import Path
+
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class Watch:
+    """Progress of one training; a context manager. `tick` and `report` are the loop's callbacks."""
+
+    def __init__(self, config: ConfigDict, steps_per_epoch: int, epochs_done: int, events: Path):
+        self._epochs = config.epochs
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(
+            f"epoch {epochs_done + 1}/{config.epochs}",
+            total=steps_per_epoch * config.epochs,
+            completed=steps_per_epoch * epochs_done,
+            speed="",
+        )
+        self._writer = None
+        if importlib.util.find_spec("tensorboard"):
+            from tensorboard.summary import Writer
+
+            self._writer = Writer(str(events))
+
+    def __enter__(self):
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.stop()
+        if self._writer:
+            self._writer.close()
+
+    def tick(self, steps: int, loss: float, accuracy: float) -> None:
+        speed = self._bar.tasks[0].speed
+        self._bar.update(
+            self._task,
+            advance=steps,
+            speed=f"loss {loss:.4f} acc {accuracy:.4f}"
+            + (f" {speed:.0f} steps/s" if speed else ""),
+        )
+
+    def report(self, row: dict) -> None:
+        train, validation = row["train"], row["validation"]
+        console.print(
+            f"epoch {row['epoch']:>3}/{self._epochs}  "
+            f"train loss {train['loss']:.4f} acc {train['accuracy']:.4f}  "
+            f"validation loss {validation['loss']:.4f} acc {validation['accuracy']:.4f}  "
+            f"lr {row['learning_rate']:.0e}"
+        )
+        self._bar.update(self._task, description=f"epoch {row['epoch'] + 1}/{self._epochs}")
+        if self._writer:
+            scalars = {"learning_rate": row["learning_rate"]} | {
+                f"{part}/{name}": value
+                for part in ("train", "validation")
+                for name, value in row[part].items()
+            }
+            for name, value in scalars.items():
+                self._writer.add_scalar(name, value, row["step"])
+            self._writer.flush()

@@ -1,0 +1,53 @@
+"""Encoders of report R0: a picture or 39 x 13 MFCC in, an embedding out."""
+
+from collections.abc import Sequence
+
+import jax
+from flax import linen as nn
+
+from fdigits.models.layers import LSTM, Conv, max_pool
+
+
+class ConvEncoder(nn.Module):
+    """ConvBlocks with pooling, then one dense layer (R0 Tables 1, 2 and 4).
+
+    `[B, H, W, 1]` (or `[B, H, W]`) -> `[B, width]`. A ConvBlock is a 3 x 3 convolution,
+    BatchNorm, ReLU; a 2 x 2 max pooling follows each.
+    """
+
+    filters: Sequence[int] = (32, 64)
+    width: int = 128
+    conv_dropout: float = 0.25
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        if x.ndim == 3:
+            x = x[..., None]
+        for filters in self.filters:
+            x = Conv(filters)(x)
+            x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)(x)
+            x = max_pool(nn.relu(x))
+        x = nn.Dropout(self.conv_dropout, deterministic=not train)(x)
+        x = x.reshape(x.shape[0], -1)
+        x = nn.relu(nn.Dense(self.width)(x))
+        return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+
+class LSTMEncoder(nn.Module):
+    """Stacked LSTM layers, the last step, one dense layer (R0 Tables 3 and 5).
+
+    `[B, T, F]` -> `[B, width]`.
+    """
+
+    units: int = 64
+    layers: int = 2
+    width: int = 64
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        for _ in range(self.layers):
+            x = LSTM(self.units)(x)
+        x = nn.relu(nn.Dense(self.width)(x[:, -1]))
+        return nn.Dropout(self.dropout, deterministic=not train)(x)

@@ -1,0 +1,50 @@
+"""Config -> optax."""
+
+import optax
+from ml_collections import ConfigDict
+from optax.contrib import reduce_on_plateau
+
+from fdigits.config import choose
+
+
+def schedule(optimizer: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
+    """Constant, or x `decay_factor` every `decay_epochs` epochs."""
+    if not optimizer.decay_epochs:
+        return optax.constant_schedule(optimizer.learning_rate)
+    return optax.exponential_decay(
+        optimizer.learning_rate,
+        optimizer.decay_epochs * steps_per_epoch,
+        optimizer.decay_factor,
+        staircase=True,
+    )
+
+
+def make(optimizer: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformation:
+    """Clipping, L2 as torch's `weight_decay` (added to the gradient), then Adam or SGD."""
+    learning_rate = schedule(optimizer, steps_per_epoch)
+    rule = choose(
+        optimizer.name,
+        {
+            "adam": lambda: optax.scale_by_adam(),
+            "sgd": lambda: optax.trace(optimizer.momentum),
+        },
+        "optimizer.name",
+    )()
+    clip = optax.clip_by_global_norm(optimizer.clip_norm) if optimizer.clip_norm else None
+    decay = optax.add_decayed_weights(optimizer.weight_decay) if optimizer.weight_decay else None
+    steps = [clip, decay, rule, optax.scale_by_learning_rate(learning_rate)]
+    return optax.chain(*(step for step in steps if step))
+
+
+def make_plateau(plateau: ConfigDict) -> optax.GradientTransformationExtraArgs:
+    """Scales the learning rate by `factor` when the validation error stops falling.
+
+    Updated once an epoch with the error (1 - accuracy). As torch's `ReduceLROnPlateau`, it acts on
+    the epoch after `patience` bad ones, and a gain under 1e-4 is none.
+    """
+    return reduce_on_plateau(
+        factor=plateau.factor if plateau.patience else 1.0,
+        patience=plateau.patience + 1,
+        rtol=0.0,
+        atol=1e-4,
+    )

@@ -1,0 +1,124 @@
+"""A finished run applied to other inputs: a picture, a recording, or another data set.
+
+python -m fdigits.predict RUN --picture seven.png --recording seven.wav
+python -m fdigits.predict RUN --data gsc_digits --data-dir data
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from fdigits import metrics, train
+from fdigits.checkpoint import Checkpoints
+from fdigits.data import pairing, pipeline, prepare
+from fdigits.errors import UserError, exit_cleanly
+from fdigits.models import classifiers
+from fdigits.stages.classify import Classify
+
+
+class Trained(NamedTuple):
+    """A classifier with the weights that validation chose."""
+
+    config: ConfigDict
+    stage: Classify
+    state: train.TrainState
+    statistics: dict | None  # of the training part's MFCC, where the model hears
+
+    def arrays(self, corpora: Mapping) -> dict[str, np.ndarray]:
+        """What the model reads of some corpora, prepared as in training."""
+        wanted = classifiers.modalities(self.config.model)
+        for modality in set(wanted) - corpora.keys():
+            raise UserError(f"{self.config.name} reads {modality}, which is not given")
+        arrays = {m: corpora[m].x for m in wanted}
+        if "audio" in arrays:
+            arrays["audio"] = pipeline.standardise(arrays["audio"], self.statistics)
+        return arrays
+
+
+def load(workdir: Path) -> Trained:
+    """Reads config, best checkpoint and training statistics of a finished run.
+
+    Raises:
+      UserError: there is no finished run.
+    """
+    try:
+        config = ConfigDict(json.loads((workdir / "config.json").read_text()))
+        result = json.loads((workdir / "result.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{workdir} holds no finished run ({error}): train it first") from None
+    heard = workdir / "statistics.json"
+    stage = Classify(classifiers.make(config.model))
+    blank = {"image": np.zeros((1, 28, 28), np.uint8), "audio": np.zeros((1, 39, 13), np.float32)}
+    state = train.create_state(stage, config, blank, steps_per_epoch=1)
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        state, _ = checkpoints.restore(result["best_epoch"], state)
+    statistics = json.loads(heard.read_text()) if heard.exists() else None
+    return Trained(config, stage, state, statistics)
+
+
+def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path) -> dict:
+    """Metrics on all items of a data set the run was not trained on."""
+    corpora = prepare.load(data, data_dir, cache_dir)
+    rows = {m: np.arange(len(c.label)) for m, c in corpora.items()}
+    everything = pairing.Split("test", corpora, rows, prepare.is_paired(data), seed=0)
+    feeder = pipeline.make_feeder("device", trained.arrays(corpora))
+    evaluate = train.make_evaluate_chunk(trained.stage)
+    outputs = train.evaluate(evaluate, trained.state, everything, feeder)
+    label = everything.examples()["label"]
+    summary = jax.device_get(metrics.classification(outputs["logits"], label))
+    return {k: v.tolist() for k, v in summary.items()} | {"n": len(label)}
+
+
+def probabilities(trained: Trained, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Class probabilities `[N, 10]` of pictures `[N,28,28]` uint8 and MFCC `[N,39,13]`, not yet
+    standardised, as far as the model reads them."""
+
+    class Given(NamedTuple):
+        x: np.ndarray
+
+    arrays = trained.arrays({m: Given(x) for m, x in inputs.items()})
+    logits = trained.stage.evaluate(trained.state.params, trained.state.batch_stats, arrays)
+    return np.asarray(jax.nn.softmax(logits["logits"]))
+
+
+@exit_cleanly
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="workdir of a finished run")
+    parser.add_argument("--picture", type=Path, help="image file of one digit")
+    parser.add_argument("--recording", type=Path, help="wav file of one digit word")
+    parser.add_argument("--data", help="test on all items of this data set instead")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    parser.add_argument("--cache", type=Path, default=Path("~/.cache/fdigits").expanduser())
+    args = parser.parse_args()
+    trained = load(args.run)
+    console = Console(highlight=False, soft_wrap=True)
+    if args.data:
+        tested = test_on(trained, args.data, args.data_dir, args.cache)
+        recall = " ".join(f"{r:.2f}" for r in tested["per_class"])
+        console.print(
+            f"{trained.config.name} on {args.data}: accuracy {tested['accuracy']:.4f}, macro-F1 "
+            f"{tested['macro_f1']:.4f}, n {tested['n']}, recall per class {recall}"
+        )
+        return
+    from fdigits.data import features
+
+    inputs = {}
+    if args.picture:
+        inputs["image"] = features.read_picture(args.picture)[None]
+    if args.recording:
+        inputs["audio"] = features.read_recording(args.recording)[None]
+    p = probabilities(trained, inputs)[0]
+    for digit in np.argsort(-p)[:3]:
+        console.print(f"{digit}  {p[digit]:.4f}")
+
+
+if __name__ == "__main__":
+    main()

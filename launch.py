@@ -1,0 +1,37 @@
+"""Runs the experiment of a config file.
+
+python launch.py --config=configs/hybrid.py [--workdir=DIR] [--config.field=value ...]
+"""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow only feeds; this says so quietly
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from fdigits.config import parse_flags
+from fdigits.errors import exit_cleanly
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, e.g. configs/hybrid.py")
+WORKDIR = flags.DEFINE_string("workdir", None, "Where it goes; default runs/<config name>")
+
+
+@exit_cleanly
+def main(_) -> None:
+    logging.set_verbosity(logging.ERROR)
+    import jax
+
+    from fdigits.run import run
+
+    jax.config.update("jax_compilation_cache_dir", os.path.expanduser("~/.cache/fdigits/xla"))
+    config = CONFIG.value
+    run(config, Path(WORKDIR.value or f"runs/{config.name}"))
+
+
+flags.mark_flag_as_required("config")
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse_flags)

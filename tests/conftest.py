@@ -1,0 +1,44 @@
+"""Fixtures that several rooms' tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("fdigits", deadline=None, max_examples=30, derandomize=True)
+settings.load_profile("fdigits")
+
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data; tests that take it are marked `real`."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("no real data beside the project")
+    return REAL_DATA
+
+
+@pytest.fixture
+def corpora():
+    """200 small pictures and 120 recordings by 6 speakers that tell their class."""
+    from fdigits.data.corpus import Corpus
+
+    rng = np.random.default_rng(0)
+
+    def corpus(name, shape, n, speakers, part):
+        label = np.arange(n, dtype=np.int32) % 10
+        prototypes = rng.normal(size=(10, *shape))
+        x = prototypes[label] + 0.3 * rng.normal(size=(n, *shape))
+        ids = np.array([f"{name}/{i}" for i in range(n)])
+        return Corpus(name, x.astype(np.float32), label, ids, speakers, part)
+
+    images = corpus(
+        "pictures", (28, 28), 200, np.full(200, ""), np.where(np.arange(200) < 170, "train", "test")
+    )
+    pixels = np.clip(images.x * 40 + 128, 0, 255).astype(np.uint8)
+    images = Corpus(images.name, pixels, images.label, images.id, images.speaker, images.part)
+    speakers = np.array(["abcdef"[i // 20] for i in range(120)])
+    audio = corpus("words", (39, 13), 120, speakers, np.full(120, "train"))
+    return {"image": images, "audio": audio}

@@ -1,0 +1,79 @@
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fdigits.config import base, differing_fields, parse_arg
+from fdigits.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+def get_config(name: str, arg: str = ""):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(arg)
+
+
+def test_parse_arg_takes_bare_data_and_keys():
+    assert parse_arg("mnist_fsdd,audio=lstm", data="bundled", audio="cnn") == {
+        "data": "mnist_fsdd",
+        "audio": "lstm",
+    }
+    assert parse_arg("", data="bundled") == {"data": "bundled"}
+
+
+def test_parse_arg_names_the_nearest_key():
+    with pytest.raises(UserError, match="did you mean 'audio'"):
+        parse_arg("adio=lstm", data="bundled", audio="cnn")
+
+
+def test_differing_fields_are_dotted_and_show_both_values():
+    a, b = base("x", "bundled").to_dict(), base("x", "bundled").to_dict()
+    assert differing_fields(a, b) == []
+    b["optimizer"]["learning_rate"] = 0.5
+    assert differing_fields(a, b) == ["optimizer.learning_rate: 0.001 there, 0.5 here"]
+
+
+# R0, section 2.3: learning rate, epochs, batch size.
+@pytest.mark.parametrize(
+    ("name", "arg", "system", "schedule"),
+    [
+        ("image", "", "ImageNet_CNN", (1e-3, 10, 32)),
+        ("audio", "", "AudioNet_CNN", (1e-4, 100, 64)),
+        ("audio", "net=lstm", "AudioNet_LSTM", (5e-4, 50, 64)),
+        ("hybrid", "", "HybridNet_CNN", (1e-3, 20, 32)),
+        ("hybrid", "audio=lstm", "HybridNet_CNN_LSTM", (1e-4, 30, 64)),
+    ],
+)
+def test_configs_hold_the_reports_schedules(name, arg, system, schedule):
+    config = get_config(name, f"mnist_fsdd,{arg}" if arg else "mnist_fsdd")
+    assert config.reported.system == system
+    assert (config.optimizer.learning_rate, config.epochs, config.batch_size) == schedule
+    assert config.data.name == "mnist_fsdd" and config.is_locked
+    assert (config.plateau.patience, config.early_stopping) == (5, 10)
+    assert config.optimizer.weight_decay == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--config=configs/hybrid.py", "--config.epoch=3"], '"epochs" instead of "epoch"'),
+        (["--config=configs/hybrid.py", "--config.data.nam=x"], '"name" instead of "nam"'),
+        (["--config=configs/hybrid.py", "--config.epochs=many"], "--config.epochs=many"),
+        (["--config=configs/hybrid.py:adio=lstm"], "did you mean 'audio'"),
+        (["--config=configs/hybrid.py:audio=lstn"], "did you mean 'lstm'"),
+        (["--config=configs/hybird.py"], "hybird.py"),
+        (["--config=configs/hybrid.py", "--confg=3"], "Did you mean: config"),
+        ([], "--config"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_exit_2(flags, told):
+    command = [sys.executable, "launch.py", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

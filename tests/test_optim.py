@@ -1,0 +1,83 @@
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fdigits import optim
+from fdigits.config import base
+from fdigits.errors import UserError
+
+
+def optimizer(**fields):
+    config = base("x", "bundled").optimizer
+    config.update(**fields)
+    return config
+
+
+def one_update(tx, params, grads):
+    updates, _ = tx.update(grads, tx.init(params), params)
+    return optax.apply_updates(params, updates)
+
+
+def test_weight_decay_is_added_to_the_gradient_before_adam():
+    params, grads = jnp.array([2.0, -3.0]), jnp.array([0.0, 1e-3])
+    tx = optim.make(optimizer(weight_decay=0.1, learning_rate=0.01), 10)
+    # Adam's first step is lr · g / (|g| + eps): with decay inside the gradient even a zero
+    # gradient moves a whole step; AdamW would move it by lr · 0.1 · 2.
+    g = np.array([0.2, 1e-3 - 0.3])
+    np.testing.assert_allclose(
+        one_update(tx, params, grads), params - 0.01 * g / (abs(g) + 1e-8), rtol=1e-5
+    )
+
+
+def test_sgd_momentum_and_clipping():
+    tx = optim.make(
+        optimizer(name="sgd", weight_decay=0.0, clip_norm=1.0, learning_rate=1.0, momentum=0.5), 1
+    )
+    params, state = jnp.zeros(2), tx.init(jnp.zeros(2))
+    moved = []
+    for _ in range(2):
+        updates, state = tx.update(jnp.array([3.0, 4.0]), state, params)
+        moved.append(updates)
+    np.testing.assert_allclose(moved[0], [-0.6, -0.8], rtol=1e-6)
+    np.testing.assert_allclose(moved[1], [-0.9, -1.2], rtol=1e-6)
+
+
+def test_step_decay_counts_epochs():
+    schedule = optim.schedule(optimizer(learning_rate=0.01, decay_epochs=10), steps_per_epoch=7)
+    np.testing.assert_allclose([schedule(s) for s in (0, 69, 70, 140)], [1e-2, 1e-2, 1e-3, 1e-4])
+
+
+def torch_plateau(accuracies, patience, factor):
+    """ReduceLROnPlateau(mode="max", threshold_mode="abs", threshold=1e-4) written out."""
+    best, bad, scale, scales = -np.inf, 0, 1.0, []
+    for accuracy in accuracies:
+        if accuracy > best + 1e-4:
+            best, bad = accuracy, 0
+        else:
+            bad += 1
+        if bad > patience:
+            scale, bad = scale * factor, 0
+        scales.append(scale)
+    return scales
+
+
+@pytest.mark.parametrize("patience", [1, 5])
+def test_plateau_acts_when_torchs_does(patience):
+    rng = np.random.default_rng(0)
+    accuracies = np.round(np.minimum(0.5 + 0.04 * np.arange(30), 0.9) + rng.normal(0, 0.002, 30), 4)
+    config = base("x", "bundled").plateau
+    config.patience = patience
+    plateau = optim.make_plateau(config)
+    state, scales = plateau.init({}), []
+    for accuracy in accuracies:
+        _, state = plateau.update({}, state, value=1.0 - accuracy)
+        scales.append(float(state.scale))
+    expected = torch_plateau(accuracies, patience, 0.1)
+    assert expected[-1] < 1
+    np.testing.assert_allclose(scales, expected, rtol=1e-5)
+
+
+def test_an_unknown_optimizer_names_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'adam'"):
+        optim.make(optimizer(name="adamm"), 1)

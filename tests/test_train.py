@@ -1,0 +1,217 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+from fdigits import train
+from fdigits.checkpoint import Checkpoints
+from fdigits.config import base
+from fdigits.data import pipeline
+from fdigits.data.pairing import splits
+from fdigits.errors import UserError
+from fdigits.metrics import classification
+from fdigits.stages.classify import Classify
+
+
+class Small(nn.Module):
+    """Dense, BatchNorm, dropout: all the state a loop has to carry, and quick to compile."""
+
+    @nn.compact
+    def __call__(self, batch, train):
+        x = nn.Dense(16)(batch["image"].reshape(len(batch["image"]), -1))
+        x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
+        x = nn.Dropout(0.2, deterministic=not train)(x)
+        return {"image": x, "logits": nn.Dense(10)(x)}
+
+
+class Loop:
+    """A small run over the fixture's pictures."""
+
+    def __init__(self, corpora, **fields):
+        self.config = base("small", "bundled")
+        self.config.update(dict(epochs=6, batch_size=8, chunk=4) | fields)
+        images = {"image": corpora["image"]}
+        self.splits = splits(images, paired=False, policy="report", seed=0)
+        self.feeder = pipeline.make_feeder("device", {"image": corpora["image"].x})
+        self.stage = Classify(Small())
+        batch = {"image": corpora["image"].x[:2]}
+        self.state = train.create_state(self.stage, self.config, batch, self.steps_per_epoch)
+        self.progress = train.Progress()
+
+    @property
+    def steps_per_epoch(self):
+        return len(self.splits["train"]) // self.config.batch_size
+
+    @staticmethod
+    def summarise(outputs, label):
+        summary = classification(outputs["logits"], label)
+        return {k: float(summary[k]) for k in ("loss", "accuracy")}
+
+    def fit(self, summarise=None, **callbacks):
+        self.state = train.fit(
+            self.config,
+            self.stage,
+            summarise or self.summarise,
+            self.splits,
+            self.feeder,
+            self.state,
+            self.progress,
+            **callbacks,
+        )
+        return self.progress
+
+
+def assert_same(a, b):
+    def key_data(x):
+        return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(key_data(x), key_data(y)), a, b)
+
+
+def test_training_lowers_the_loss_and_learns(corpora):
+    history = Loop(corpora).fit().history
+    assert history[-1]["train"]["loss"] < 0.5 * history[0]["train"]["loss"]
+    assert history[-1]["validation"]["accuracy"] > 0.9
+    assert [row["step"] for row in history] == [15, 30, 45, 60, 75, 90]
+
+
+def test_chunks_of_any_length_are_the_same_steps(corpora):
+    one, four = Loop(corpora, chunk=1, epochs=2), Loop(corpora, chunk=4, epochs=2)
+    one.fit()
+    four.fit()
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6),
+        one.state.params,
+        four.state.params,
+    )
+
+
+def test_a_step_is_the_gradient_step_written_out(corpora):
+    loop = Loop(corpora)
+    batch = {"image": corpora["image"].x[:8], "label": corpora["image"].label[:8]}
+    state = loop.state
+    state = state.replace(plateau=state.plateau._replace(scale=jnp.float32(0.5)))
+    step = train.make_train_step(loop.stage, optax.sgd(0.1))
+    moved, _ = step(state.replace(opt_state=optax.sgd(0.1).init(state.params)), batch)
+
+    def loss(params):
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        x = {"image": (batch["image"][..., None] / 255 - 0.5) / 0.5}
+        rngs = {"dropout": jax.random.fold_in(state.key, 0)}
+        outputs, _ = Small().apply(variables, x, train=True, rngs=rngs, mutable=["batch_stats"])
+        p = jax.nn.log_softmax(outputs["logits"])
+        return -p[jnp.arange(8), batch["label"]].mean()
+
+    expected = jax.tree.map(lambda p, g: p - 0.05 * g, state.params, jax.grad(loss)(state.params))
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6), moved.params, expected
+    )
+
+
+def test_resuming_from_each_epoch_equals_the_unbroken_run(corpora, tmp_path):
+    whole = Loop(corpora, epochs=4)
+    whole.fit()
+    for stop in (1, 3):
+        first = Loop(corpora, epochs=stop)
+        with Checkpoints(tmp_path / str(stop)) as checkpoints:
+            first.fit(save=checkpoints.save)
+        second = Loop(corpora, epochs=4, seed=0)
+        with Checkpoints(tmp_path / str(stop)) as checkpoints:
+            second.state, second.progress = checkpoints.latest(second.state)
+            second.fit(save=checkpoints.save)
+        assert json.dumps(second.progress.history) == json.dumps(whole.progress.history)
+        assert_same(second.state, whole.state)
+
+
+def staged(accuracies):
+    values = iter(accuracies)
+    return lambda outputs, label: {"loss": 0.0, "accuracy": next(values)}
+
+
+def test_early_stopping_waits_its_patience_and_the_best_epoch_is_kept(corpora, tmp_path):
+    loop = Loop(corpora, epochs=20, early_stopping=3)
+    states = {}
+    with Checkpoints(tmp_path) as checkpoints:
+
+        def save(state, progress):
+            checkpoints.save(state, progress)
+            states[progress.epoch] = jax.tree.map(jnp.copy, state.params)
+
+        progress = loop.fit(staged([0.1, 0.5, 0.4, 0.6, 0.6, 0.2, 0.6, 0.9]), save=save)
+        assert (progress.epoch, progress.best_epoch, progress.best) == (7, 4, 0.6)
+        best, _ = checkpoints.restore(4, loop.state)
+        assert_same(best.params, states[4])
+
+
+def test_plateau_lowers_the_rate_after_patience(corpora):
+    loop = Loop(corpora, epochs=6, early_stopping=0)
+    loop.config.plateau.patience = 2
+    history = loop.fit(staged([0.5] * 6)).history
+    rates = [row["learning_rate"] for row in history]
+    np.testing.assert_allclose(rates, [1e-3] * 4 + [1e-4] * 2, rtol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint(corpora):
+    loop = Loop(corpora, epochs=3, early_stopping=0)
+    loss, calls = loop.stage.loss, []
+
+    class Breaks(Classify):
+        def loss(self, params, batch_stats, batch, key):
+            value, (stats, metrics) = loss(params, batch_stats, batch, key)
+            # The label sum of a batch is data, so the NaN comes in one step, not at trace time.
+            bad = jnp.where((batch["label"].sum() == worst), jnp.nan, 1.0)
+            return value * bad, (stats, metrics | {"loss": value * bad})
+
+    rows = pipeline.training_rows(loop.splits["train"], 0, 2)
+    sums = [int(c["label"].sum()) for c in pipeline.chunk_rows(rows, 8, 1)]
+    first = pipeline.training_rows(loop.splits["train"], 0, 1)
+    earlier = {int(c["label"].sum()) for c in pipeline.chunk_rows(first, 8, 1)}
+    position, worst = next((i, s) for i, s in enumerate(sums) if s not in earlier)
+    loop.stage = Breaks(Small())
+    with pytest.raises(UserError) as told:
+        loop.fit(save=lambda state, progress: calls.append(progress.epoch))
+    assert f"step {15 + position + 1} (epoch 2)" in str(told.value)
+    assert "checkpoint of epoch 1 is good" in str(told.value) and calls == [1]
+
+
+def test_evaluation_covers_the_split_in_order(corpora):
+    loop = Loop(corpora)
+    test = loop.splits["test"]
+    outputs = train.evaluate(train.make_evaluate_chunk(loop.stage), loop.state, test, loop.feeder)
+    batch = {"image": corpora["image"].x[test.examples()["image"]]}
+    expected = loop.stage.evaluate(loop.state.params, loop.state.batch_stats, batch)["logits"]
+    np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_serves(corpora, tmp_path):
+    loop = Loop(corpora, epochs=3)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        loop.fit(save=checkpoints.save)
+    for file in (tmp_path / "checkpoints" / "3" / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    said = []
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        _, progress = checkpoints.latest(loop.state, said.append)
+        assert progress.epoch == 2
+        again = Loop(corpora, epochs=3)
+        again.state, again.progress = checkpoints.latest(again.state)
+        again.fit(save=checkpoints.save)
+    assert len(said) == 1 and "epoch 3" in said[0]
+    assert (tmp_path / "damaged" / "3").is_dir()
+    assert_same(again.state, loop.state)
+
+
+def test_no_readable_checkpoint_is_told(corpora, tmp_path):
+    loop = Loop(corpora, epochs=1)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        loop.fit(save=checkpoints.save)
+    for file in (tmp_path / "checkpoints" / "1" / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints, pytest.raises(UserError):
+        checkpoints.latest(loop.state, lambda line: None)
