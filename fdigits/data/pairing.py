@@ -64,9 +64,7 @@ class Split:
     def ids(self) -> np.ndarray:
         """`"image id|audio id"` of each example, `[N]` of str."""
         examples = self.examples()
-        columns = [
-            self.corpora[m].id[examples[m]] for m in ("image", "audio") if m in self.corpora
-        ]
+        columns = [self.corpora[m].id[examples[m]] for m in ("image", "audio") if m in self.corpora]
         if self.paired:
             columns = columns[:1]
         return np.array(["|".join(names) for names in zip(*columns, strict=True)])
@@ -112,14 +110,10 @@ def splits(
         source = corpora["audio"] if paired else corpus
         for part, part_rows in split_rows(source, policy, seed, speaker).items():
             rows[part][modality] = part_rows
-    return {
-        part: Split(part, dict(corpora), rows[part], paired, seed, limit) for part in PARTS
-    }
+    return {part: Split(part, dict(corpora), rows[part], paired, seed, limit) for part in PARTS}
 
 
-def split_rows(
-    corpus: Corpus, policy: str, seed: int, speaker: str = ""
-) -> dict[str, np.ndarray]:
+def split_rows(corpus: Corpus, policy: str, seed: int, speaker: str = "") -> dict[str, np.ndarray]:
     """Rows of the train, validation and test part of a corpus, each in a seeded order.
 
     - `report`: R0's 14:3:3, drawn at random by class. Of pictures and pairs with an official test
