@@ -17,7 +17,8 @@ from rich.console import Console
 
 from fdigits import metrics, train
 from fdigits.checkpoint import Checkpoints
-from fdigits.data import pairing, pipeline, prepare
+from fdigits.data import features, pairing, pictures, pipeline, prepare
+from fdigits.data.corpora import audio_files
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.models import classifiers
 from fdigits.stages.classify import Classify
@@ -108,13 +109,16 @@ def main() -> None:
             f"{tested['macro_f1']:.4f}, n {tested['n']}, recall per class {recall}"
         )
         return
-    from fdigits.data import features
-
     inputs = {}
     if args.picture:
-        inputs["image"] = features.read_picture(args.picture)[None]
+        inputs["image"] = pictures.read(args.picture)[None]
     if args.recording:
-        inputs["audio"] = features.read_recording(args.recording)[None]
+        try:
+            content = args.recording.read_bytes()
+        except OSError as error:
+            raise UserError(f"{args.recording} cannot be read ({error})") from None
+        signal, rate = audio_files.decode(str(args.recording), content)
+        inputs["audio"] = features.mfcc(signal, rate, str(args.recording))[None]
     p = probabilities(trained, inputs)[0]
     for digit in np.argsort(-p)[:3]:
         console.print(f"{digit}  {p[digit]:.4f}")

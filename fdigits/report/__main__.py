@@ -1,0 +1,31 @@
+"""`python -m fdigits.report RUN [RUN ...] --out DIR`: the report of finished runs."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from fdigits.errors import exit_cleanly
+from fdigits.report import write
+
+
+@exit_cleanly
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m fdigits.report", description=__doc__)
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="a finished run's workdir"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="the folder to write into")
+    parser.add_argument(
+        "--apart",
+        action="store_true",
+        help="the runs may have different test items: compare only those that share them",
+    )
+    given = parser.parse_args(arguments)
+    with Console(stderr=True).status("drawing figures (a t-SNE takes some seconds)"):
+        html = write(given.runs, given.out, given.apart)
+    print(html)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What several runs over the same test items get wrong, one beside the other."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+
+from fdigits.report import figures, statistics, words
+from fdigits.report.artifacts import Run
+from fdigits.report.page import Block, Grid, Heading, Note, Picture
+from fdigits.report.style import png
+from fdigits.report.venn import regions, same_items, venn
+
+SHOWN_ERRORS = 18
+MODALITIES = ("image", "audio", "hybrid")
+
+
+def same_test(runs: dict[str, Run], apart: bool) -> list[dict[str, Run]]:
+    """Groups runs by their test items.
+
+    Raises:
+        UserError: there is more than one group, and not `apart`.
+    """
+    groups: list[dict[str, Run]] = []
+    for name, run in runs.items():
+        for group in groups:
+            first, other = next(iter(group.items()))
+            if np.array_equal(other.id_n, run.id_n):
+                group[name] = run
+                break
+            if not apart:
+                same_items(other.id_n, run.id_n, first, name)
+        else:
+            groups.append({name: run})
+    return groups
+
+
+def trio(runs: dict[str, Run]) -> dict[str, Run]:
+    """The runs of a Venn diagram: all of two or three, else the first of each modality."""
+    if len(runs) <= 3:
+        return runs
+    first = {}
+    for modality in MODALITIES:
+        of_kind = [(name, run) for name, run in runs.items() if run.modality == modality]
+        first |= dict(of_kind[:1])
+    return first if len(first) > 1 else dict(list(runs.items())[:3])
+
+
+def comparison(runs: dict[str, Run], tag: str) -> Iterator[Block]:
+    """What runs over the same test items get wrong; `tag` tells its figures' files apart."""
+    if len(runs) < 2:
+        return
+    yield Heading("Errors compared: " + ", ".join(runs))
+    yield from paired_tests(runs)
+    chosen = trio(runs)
+    sets = [set(np.flatnonzero(~run.correct_n).tolist()) for run in chosen.values()]
+    all_wrong = regions(sets)[tuple(range(len(sets)))]
+    n = len(next(iter(chosen.values())).id_n)
+    caption = (
+        f"Test items that {', '.join(chosen)} get wrong; of {n:,} items all of them get "
+        f"{n - len(set.union(*sets)):,} right and {all_wrong:,} wrong. The circles are of equal "
+        f"size: areas mean nothing. {words.settings(chosen)}"
+    )
+    figure = png(venn(list(chosen), sets))
+    yield Picture(f"venn{tag}", figure, "Venn diagram of errors", caption, 440)
+    pictures = {name: run for name, run in runs.items() if run.modality == "image"}
+    if len(pictures) == 1:
+        yield from image_errors(runs, *next(iter(pictures.items())), tag)
+
+
+def surest_errors(run: Run) -> np.ndarray:
+    """Rows of the different images an image model gets wrong, by falling margin of its logits."""
+    margin = run.logits_nx10.max(1) - run.logits_nx10[np.arange(len(run.label_n)), run.label_n]
+    wrong = np.flatnonzero(~run.correct_n)
+    wrong = wrong[np.argsort(-margin[wrong], kind="stable")]
+    return wrong[np.sort(np.unique(run.sources()["image"][wrong], return_index=True)[1])]
+
+
+def image_errors(runs: dict[str, Run], name: str, run: Run, tag: str) -> Iterator[Block]:
+    """The image model's errors, its surest first, with every run's prediction (R0 Figure 4)."""
+    wrong = surest_errors(run)
+    if not len(wrong):
+        yield Note(f"{name} gets no test item wrong.")
+        return
+    rows = wrong[:SHOWN_ERRORS]
+    order = {name: run} | {
+        other: runs[other] for kind in MODALITIES for other in runs if runs[other].modality == kind
+    }
+    figure = figures.errors(
+        run.image_nx28x28[rows],
+        run.label_n[rows],
+        {other: twin.predicted_n[rows] for other, twin in order.items()},
+    )
+    caption = (
+        f"{len(rows)} of the {len(wrong)} test images that {name} gets wrong, its surest errors "
+        f"first, with each model's prediction: ✓ right, ✗ wrong. {words.settings(runs)}"
+    )
+    yield Picture(f"errors{tag}", png(figure), f"Errors of {name}", caption, 720)
+
+
+def paired_tests(runs: dict[str, Run]) -> Iterator[Block]:
+    rows = []
+    for (name_a, a), (name_b, b) in combinations(runs.items(), 2):
+        only_a, only_b, p = statistics.mcnemar(a.correct_n, b.correct_n)
+        clustered = statistics.paired_p(a.correct_n, b.correct_n, a.seen() | b.seen())
+        rows.append([name_a, name_b, f"{only_a:,}", f"{only_b:,}", _p(p), _p(clustered)])
+    yield Grid(
+        ["A", "B", "only A right", "only B right", "McNemar p", "clustered p"],
+        rows,
+        numbers=range(2, 6),
+    )
+    yield Note(
+        "McNemar's exact two-sided test takes the test items as independent; the clustered p is "
+        "the largest of it and of permutation tests that swap the two models in all items of one "
+        "image or recording together. Not corrected for the number of comparisons."
+    )
+
+
+def _p(value: float) -> str:
+    return "<0.0001" if value < 1e-4 else f"{value:.4f}"

@@ -1,0 +1,105 @@
+"""Made-up finished runs, written as `fdigits.run` leaves them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+SYSTEMS = {
+    "image": ("ImageNet_CNN", 421_642, 0.9913),
+    "audio": ("AudioNet_CNN", 241_418, 0.9775),
+    "hybrid": ("HybridNet_CNN", 700_554, 0.9974),
+}
+
+
+def _write_run(
+    workdir: Path,
+    modality: str,
+    wrong: set[int],
+    *,
+    n: int = 60,
+    utterances: int = 30,
+    data: str = "mnist_fsdd",
+    split: str = "report",
+    seed: int = 0,
+    paired_ids: bool = True,
+) -> Path:
+    """A finished run of `n` pairs whose `wrong` rows are predicted one class too high."""
+    generator = np.random.default_rng(7)
+    label_n = (np.arange(n) % 10).astype(np.int32)
+    row_n = (np.arange(n) % utterances).astype(np.int32)
+    small, digit = load_digits(return_X_y=True)
+    chosen = [np.flatnonzero(digit == label)[item] for item, label in enumerate(label_n)]
+    image = np.zeros((n, 28, 28), np.uint8)
+    image[:, 2:26, 2:26] = np.kron(small[chosen].reshape(-1, 8, 8) * 15, np.ones((3, 3)))
+    image[np.arange(n), 0, 0] = np.arange(n)
+    centre = generator.normal(size=(10, 16))
+    predicted_n = np.where(np.isin(np.arange(n), list(wrong)), (label_n + 1) % 10, label_n)
+    logits = generator.normal(size=(n, 10)).astype(np.float32)
+    logits[np.arange(n), predicted_n] += 20
+    system, parameters, reported = SYSTEMS[modality]
+    config = {
+        "name": f"{modality}_cnn-{data}",
+        "seed": seed,
+        "data": {"name": data, "split": split, "speaker": "", "limit": 0},
+        "model": {"name": modality, "audio": "cnn"},
+    }
+    accuracy = float((predicted_n == label_n).mean())
+    result = {
+        "name": config["name"],
+        "system": system,
+        "dataset": data,
+        "protocol": split,
+        "seed": seed,
+        "parameters": parameters,
+        "metrics": {"test": {"accuracy": accuracy, "macro_f1": accuracy, "n": n}},
+        "reported": {"accuracy": reported, "macro_f1": reported, "source": "R0 Table 7"},
+    }
+    history = [
+        {
+            "epoch": epoch,
+            "train": {"loss": 1 / epoch, "accuracy": 1 - 0.5 / epoch},
+            "validation": {"loss": 0.9 / epoch, "accuracy": 1.0 if epoch == 4 else 1 - 0.4 / epoch},
+        }
+        for epoch in range(1, 5)
+    ]
+    workdir.mkdir(parents=True)
+    (workdir / "config.json").write_text(json.dumps(config))
+    (workdir / "result.json").write_text(json.dumps(result))
+    (workdir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
+    joint = "|" if paired_ids else "/"
+    ids = np.array([f"train/{seed}{i:05d}{joint}{row}_theo" for i, row in enumerate(row_n)])
+    np.savez(workdir / "predictions.npz", id=ids, label=label_n, logits=logits)
+    audio = generator.normal(size=(utterances, 39, 13)).astype(np.float16)
+    np.savez(workdir / "inputs.npz", image=image, audio=audio, audio_row=row_n)
+    encoders = ("image", "audio") if modality == "hybrid" else (modality,)
+    embeddings = {
+        name: (centre[label_n] * 3 + generator.normal(size=(n, 16))).astype(np.float16)
+        for name in encoders
+    }
+    np.savez(workdir / "embeddings.npz", **embeddings)
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def write_run():
+    return _write_run
+
+
+@pytest.fixture(scope="session")
+def trio(tmp_path_factory) -> list[Path]:
+    """Image, audio and hybrid run over the same items; all three get row 3 wrong."""
+    root = tmp_path_factory.mktemp("runs")
+    wrong = {"image": {1, 2, 3, 4, 5}, "audio": {3, 5, 6}, "hybrid": {3, 4}}
+    return [_write_run(root / modality, modality, rows) for modality, rows in wrong.items()]
+
+
+@pytest.fixture(scope="session")
+def written(trio, tmp_path_factory) -> Path:
+    """The folder of the trio's report."""
+    from fdigits import report
+
+    html = report.write(trio, tmp_path_factory.mktemp("out") / "report")
+    return html.parent

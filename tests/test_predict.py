@@ -1,0 +1,79 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fdigits.data import pictures
+from fdigits.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT / "fdigits" / "data" / "bundled" / "samples"
+
+
+def run(module, *args):
+    return subprocess.run(
+        [sys.executable, *module, *map(str, args)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("hybrid")
+    done = run(
+        ["launch.py"], "--config=configs/hybrid.py", "--config.epochs=3", f"--workdir={workdir}"
+    )
+    assert done.returncode == 0, done.stderr
+    return workdir
+
+
+def test_the_shipped_samples_are_recognised(hybrid):
+    right = 0
+    for digit in (1, 4, 7):
+        given = ["--picture", SAMPLES / f"{digit}.png", "--recording", SAMPLES / f"{digit}.wav"]
+        done = run(["-m", "fdigits.predict"], hybrid, *given)
+        assert done.returncode == 0, done.stderr
+        right += done.stdout.split()[0] == str(digit)
+    assert right == 3
+
+
+def test_another_data_set_is_tested_on(hybrid):
+    done = run(["-m", "fdigits.predict"], hybrid, "--data", "bundled")
+    assert done.returncode == 0 and "on bundled: accuracy 0.9" in done.stdout
+
+
+def test_what_is_missing_or_broken_is_one_line(hybrid, tmp_path):
+    (tmp_path / "no.png").write_text("no picture")
+    (tmp_path / "no.wav").write_text("no wav")
+    for given, told in [
+        ((hybrid, "--picture", SAMPLES / "1.png"), "reads audio"),
+        ((hybrid, "--picture", tmp_path / "no.png"), "no.png"),
+        ((hybrid, "--recording", tmp_path / "no.wav"), "no.wav"),
+        ((hybrid, "--recording", tmp_path / "absent.wav"), "absent.wav"),
+        ((tmp_path, "--picture", SAMPLES / "1.png"), "no finished run"),
+    ]:
+        done = run(["-m", "fdigits.predict"], *given)
+        assert done.returncode == 2 and told in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_scan_dark_on_light_becomes_an_mnist_picture(tmp_path):
+    scan = np.full((90, 70), 230, np.uint8)
+    scan[20:80, 30:36] = 15  # a one, off the middle
+    Image.fromarray(scan).save(tmp_path / "one.png")
+    picture = pictures.read(tmp_path / "one.png")
+    rows, columns = np.argwhere(picture > 128).min(0), np.argwhere(picture > 128).max(0)
+    assert picture.shape == (28, 28) and picture.max() > 200 and picture[0].max() == 0
+    assert (columns - rows + 1)[0] == 20 and abs((rows + columns)[1] / 2 - 13.5) <= 1
+    mnist = np.zeros((28, 28), np.uint8)
+    mnist[4:24, 12:15] = 250
+    Image.fromarray(mnist).save(tmp_path / "mnist.png")
+    np.testing.assert_array_equal(pictures.read(tmp_path / "mnist.png"), mnist)
+
+
+def test_an_empty_picture_is_told(tmp_path):
+    Image.fromarray(np.full((50, 50), 200, np.uint8)).save(tmp_path / "empty.png")
+    with pytest.raises(UserError, match="nothing but its background"):
+        pictures.read(tmp_path / "empty.png")
