@@ -22,7 +22,7 @@ def real_data() -> Path:
 
 @pytest.fixture
 def corpora():
-    """200 small pictures and 120 recordings by 6 speakers that tell their class."""
+    """220 small pictures and 120 recordings by 6 speakers that tell their class."""
     from fdigits.data.corpus import Corpus
 
     rng = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def corpora():
         return Corpus(name, x.astype(np.float32), label, ids, speakers, part)
 
     images = corpus(
-        "pictures", (28, 28), 200, np.full(200, ""), np.where(np.arange(200) < 170, "train", "test")
+        "pictures", (28, 28), 220, np.full(220, ""), np.where(np.arange(220) < 200, "train", "test")
     )
     pixels = np.clip(images.x * 40 + 128, 0, 255).astype(np.uint8)
     images = Corpus(images.name, pixels, images.label, images.id, images.speaker, images.part)

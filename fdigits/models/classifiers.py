@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from fdigits.config import choose
 from fdigits.models.encoders import ConvEncoder, LSTMEncoder
+from fdigits.models.layers import Dense
 
 CLASSES = 10
 
@@ -23,7 +24,7 @@ class Classifier(nn.Module):
     def __call__(self, batch: Mapping[str, jax.Array], train: bool) -> dict[str, jax.Array]:
         """Returns `logits` `[B, 10]` and, under the modality's name, its embedding `[B, D]`."""
         embedding = self.encoder(batch[self.modality], train)
-        return {self.modality: embedding, "logits": nn.Dense(CLASSES, name="head")(embedding)}
+        return {self.modality: embedding, "logits": Dense(CLASSES, name="head")(embedding)}
 
 
 class HybridNet(nn.Module):
@@ -39,10 +40,10 @@ class HybridNet(nn.Module):
         """Returns `logits` `[B, 10]` and the embeddings `image` and `audio` `[B, D]`."""
         image = self.image_encoder(batch["image"], train)
         audio = self.audio_encoder(batch["audio"], train)
-        x = nn.Dense(self.width, name="joint")(jnp.concatenate([image, audio], -1))
+        x = Dense(self.width, name="joint")(jnp.concatenate([image, audio], -1))
         x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
-        return {"image": image, "audio": audio, "logits": nn.Dense(CLASSES, name="head")(x)}
+        return {"image": image, "audio": audio, "logits": Dense(CLASSES, name="head")(x)}
 
 
 def modalities(model: ConfigDict) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 from flax import linen as nn
 
-from fdigits.models.layers import LSTM, Conv, max_pool
+from fdigits.models.layers import LSTM, Conv, Dense, max_pool
 
 
 class ConvEncoder(nn.Module):
@@ -30,7 +30,7 @@ class ConvEncoder(nn.Module):
             x = max_pool(nn.relu(x))
         x = nn.Dropout(self.conv_dropout, deterministic=not train)(x)
         x = x.reshape(x.shape[0], -1)
-        x = nn.relu(nn.Dense(self.width)(x))
+        x = nn.relu(Dense(self.width)(x))
         return nn.Dropout(self.dropout, deterministic=not train)(x)
 
 
@@ -49,5 +49,5 @@ class LSTMEncoder(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         for _ in range(self.layers):
             x = LSTM(self.units)(x)
-        x = nn.relu(nn.Dense(self.width)(x[:, -1]))
+        x = nn.relu(Dense(self.width)(x[:, -1]))
         return nn.Dropout(self.dropout, deterministic=not train)(x)

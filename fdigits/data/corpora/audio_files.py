@@ -1,0 +1,101 @@
+"""Recordings in a folder or a tar archive."""
+
+import io
+import itertools
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fdigits.data.corpus import Recordings
+from fdigits.errors import UserError
+
+# what a file's name says: label, id, speaker, part; None for a file that does not belong
+Fields = tuple[int, str, str, str]
+ARCHIVES = ("*.tar", "*.tar.gz", "*.tgz")
+
+
+def find(
+    data_dir: Path, folders: tuple[str, ...], parse: Callable[[str], Fields | None]
+) -> list[Path]:
+    """The corpus' wavs below the first of `folders` that has some, or the archives there, or []."""
+    for folder in folders:
+        wavs = sorted(p for p in (data_dir / folder).rglob("*.wav") if parse(p.as_posix()))
+        archives = sorted(p for a in ARCHIVES for p in (data_dir / folder).glob(a))
+        if wavs or archives:
+            return wavs or archives
+    return []
+
+
+def files(paths: list[Path], wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Path (with `/`) and bytes of each wanted file among `paths` and inside archives there."""
+    for path in paths:
+        if not path.name.endswith((".tar", ".tar.gz", ".tgz")):
+            if wanted(path.as_posix()):
+                yield path.as_posix(), path.read_bytes()
+            continue
+        try:
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    if member.isfile() and wanted(member.name):
+                        yield member.name, archive.extractfile(member).read()
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise UserError(f"{path}: not a whole tar archive ({error}): fetch it again") from error
+
+
+def decode(name: str, content: bytes) -> tuple[np.ndarray, int]:
+    """Samples [T] float32 in [-1, 1] (channels averaged) and rate of a wav (or FLAC, OGG).
+
+    Raises:
+      UserError: it is none; names it.
+    """
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, ValueError, RuntimeError) as error:
+        raise UserError(f"{name}: not a readable wav ({len(content)} bytes)") from error
+    if not len(samples):
+        raise UserError(f"{name}: a wav without samples")
+    return samples.mean(axis=1), rate
+
+
+def read(
+    paths: list[Path], parse: Callable[[str], Fields | None], corpus: str, keep_offset: bool
+) -> Recordings:
+    """All recordings whose path `parse` knows, sorted by id.
+
+    Args:
+      paths: wavs or archives.
+      parse: path -> (label, id, speaker, part), None if the file is none of the corpus'.
+      corpus: what errors call it.
+      keep_offset: keeps a recording's constant offset (only the audit wants it).
+
+    Raises:
+      UserError: no recording; one that is no wav; two rates; a name twice.
+    """
+    found = []
+    for name, content in files(paths, lambda path: parse(path) is not None):
+        samples, rate = decode(name, content)
+        found.append((parse(name), samples if keep_offset else samples - samples.mean(), rate))
+    if not found:
+        raise UserError(f"{paths[0] if paths else corpus}: no recording of {corpus} in it")
+    found.sort(key=lambda item: item[0][1])
+    names = [fields[1] for fields, _, _ in found]
+    for one, other in itertools.pairwise(names):
+        if one == other:
+            raise UserError(f"{corpus}: recording {one} is there twice")
+    rate = found[0][2]
+    for fields, _, other in found:
+        if other != rate:
+            raise UserError(f"{corpus}: {fields[1]} has {other} Hz, {names[0]} has {rate} Hz")
+    label, ids, speaker, part = zip(*(fields for fields, _, _ in found), strict=True)
+    return Recordings(
+        [samples for _, samples, _ in found],
+        rate,
+        np.array(label, np.int32),
+        np.array(ids),
+        np.array(speaker),
+        np.array(part),
+    )

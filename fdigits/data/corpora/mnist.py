@@ -1,0 +1,90 @@
+"""MNIST (LeCun, Bottou, Bengio, Haffner 1998): 60,000 + 10,000 pictures in four idx files."""
+
+import gzip
+import hashlib
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from fdigits.data.corpus import Corpus, check
+from fdigits.errors import UserError
+
+# of the uncompressed bytes
+MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+
+
+def find(data_dir: Path) -> list[Path]:
+    """The four files, each `.gz` or plain, or [] if one is missing."""
+    found = [
+        path
+        for name in MD5
+        for path in (data_dir / "mnist" / f"{name}.gz", data_dir / "mnist" / name)
+        if path.is_file()
+    ]
+    by_name = {path.name.removesuffix(".gz"): path for path in found}
+    return list(by_name.values()) if len(by_name) == len(MD5) else []
+
+
+def read(paths: list[Path], md5: dict[str, str] | None = MD5) -> Corpus:
+    """Both parts; ids `train/00000` and `test/00000` in the files' order.
+
+    Args:
+      paths: the four files.
+      md5: what the uncompressed bytes must have; None: do not ask (other data in MNIST's form).
+
+    Raises:
+      UserError: a file that is cut, is not idx, has another shape or another checksum.
+    """
+    arrays = {}
+    for path in paths:
+        name = path.name.removesuffix(".gz")
+        arrays[name] = read_idx(path, md5 and md5[name])
+    columns = []
+    for part, prefix in (("train", "train"), ("test", "t10k")):
+        images = arrays[f"{prefix}-images-idx3-ubyte"]
+        labels = arrays[f"{prefix}-labels-idx1-ubyte"]
+        if len(images) != len(labels):
+            raise UserError(f"mnist: {len(images)} {part} images but {len(labels)} labels")
+        ids = [f"{part}/{i:05d}" for i in range(len(labels))]
+        columns.append((images, labels.astype(np.int32), ids, [part] * len(labels)))
+    x, label, ids, part = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return check(Corpus("mnist", x, label, ids, np.full(len(label), ""), part), "mnist")
+
+
+def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
+    """The uint8 array of an idx file (`.gz` or plain): images [N,28,28] or labels [N].
+
+    Raises:
+      UserError: see `read`.
+    """
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, OSError, zlib.error) as error:
+            raise UserError(f"{path}: cut or damaged gzip ({error}): fetch it again") from error
+    magic = int.from_bytes(content[:4], "big")
+    dimensions = {2049: 1, 2051: 3}.get(magic)
+    if dimensions is None:
+        raise UserError(f"{path}: not an idx file of images or labels (magic {magic})")
+    header = 4 + 4 * dimensions
+    if len(content) < header:
+        raise UserError(f"{path}: cut: {len(content)} bytes, less than its header")
+    shape = tuple(np.frombuffer(content, ">u4", dimensions, 4).tolist())
+    expected = header + int(np.prod(shape))
+    if len(content) != expected:
+        raise UserError(
+            f"{path}: cut or damaged: {len(content)} bytes uncompressed, "
+            f"its header promises {expected}: fetch it again"
+        )
+    if dimensions == 3 and shape[1:] != (28, 28):
+        raise UserError(f"{path}: images of {shape[1:]}, expected (28, 28)")
+    if md5 and hashlib.md5(content).hexdigest() != md5:
+        raise UserError(f"{path}: not the published file (md5 differs): fetch it again")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
