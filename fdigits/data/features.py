@@ -16,6 +16,10 @@ speakers left out, mean; of equals, the one that serves 100 Speech Commands reco
 - Place: the middle of the word (2% to 98% of its energy) stands in the middle of the second: with
   the floor .796 and .36 (-60 dB: .797 and .28; -40 dB: .756 and .43).
 - 26 Mel bands, Hann window: 20 and 32 bands, Hamming and HTK's Mel scale are within .01.
+
+A plain CNN (R0's AudioNet_CNN, 1e-3, 15 to 25 epochs) trained on these features against the same
+without centring and floor, level by RMS: .996 and .983 on a random 30% of FSDD, .907 and .807 on
+speakers left out, .69 and .38 on the Speech Commands recordings (two seeds; six speakers, one).
 """
 
 from collections.abc import Iterable
