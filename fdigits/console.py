@@ -1,13 +1,15 @@
 """What a person sees while a run trains: Rich progress and lines, TensorBoard scalars."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-console = Console(highlight=False, soft_wrap=True)
+# A pipe has no width of its own; 80 would fold the tables.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 
 class Watch:

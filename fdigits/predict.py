@@ -13,10 +13,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from fdigits import metrics, train
 from fdigits.checkpoint import Checkpoints
+from fdigits.console import console
 from fdigits.data import features, pairing, pictures, pipeline, prepare
 from fdigits.data.corpora import audio_files
 from fdigits.errors import UserError, exit_cleanly
@@ -100,7 +100,6 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/fdigits").expanduser())
     args = parser.parse_args()
     trained = load(args.run)
-    console = Console(highlight=False, soft_wrap=True)
     if args.data:
         tested = test_on(trained, args.data, args.data_dir, args.cache)
         recall = " ".join(f"{r:.2f}" for r in tested["per_class"])

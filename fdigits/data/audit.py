@@ -7,6 +7,7 @@ speakers; level and constant offset of each speaker where recordings are at hand
 import argparse
 import dataclasses
 import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -196,7 +197,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     corpora = prepare.load(args.corpus, args.data_dir, args.cache_dir)
     paired = prepare.is_paired(args.corpus)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(f"split {args.split}, seed {args.seed}")
     for modality, corpus in corpora.items():
         split_by = corpora["audio"] if paired else corpus
