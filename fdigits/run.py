@@ -72,6 +72,7 @@ def model_arrays(config: ConfigDict, splits: dict[str, Split], workdir: Path) ->
 
 
 def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
+    commit = provenance.commit()  # of the code that runs: the tree may move on meanwhile
     splits = load_splits(config)
     feeder = pipeline.make_feeder(config.data.feeder, model_arrays(config, splits, workdir))
     stage = Classify(classifiers.make(config.model))
@@ -112,6 +113,10 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
                     tick=watch.tick,
                     report=watch.report,
                 )
+        console.print(
+            f"{progress.epoch} of {config.epochs} epochs; the weights of epoch "
+            f"{progress.best_epoch} are tested, the best on validation"
+        )
         best, _ = checkpoints.restore(progress.best_epoch, state)
 
     test = splits["test"]
@@ -138,7 +143,7 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         "steps_per_second": round(progress.timed_steps / max(progress.step_seconds, 1e-9), 2),
         "hardware": provenance.hardware(),
         "versions": provenance.versions(),
-        "commit": provenance.commit(),
+        "commit": commit,
         "metrics": {
             "validation": progress.history[progress.best_epoch - 1]["validation"]
             | {"n": len(splits["validation"])},
