@@ -67,7 +67,7 @@ def fdigits_runners(config: ConfigDict, chunk: dict) -> tuple[dict[str, Callable
     """Calls that take K steps, one by one or as a chunk, and return K; the parameter count."""
     stage = Classify(classifiers.make(config.model))
     step = train.make_train_step(stage, optim.make(config.optimizer, steps_per_epoch=1000))
-    one, many = jax.jit(step, donate_argnums=0), train.make_train_chunk(step)
+    one, many = train.compile_step(step), train.make_train_chunk(step)
     on_device = jax.device_put(chunk)
     batches = [batch_at(on_device, i) for i in range(config.chunk)]
     state = train.create_state(stage, config, batches[0], steps_per_epoch=1000)

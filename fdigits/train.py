@@ -24,6 +24,13 @@ from fdigits.errors import UserError
 KEY_IMPL = "rbg"  # random bits at memory speed; threefry takes a tenth of a step on CPUs
 EVALUATION_BATCH = 250
 
+# XLA's own convolutions use every core; those of YNNPACK, its default on CPUs, use one.
+CPU_OPTIONS = {
+    "xla_cpu_experimental_ynn_fusion_type": (
+        "LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+    )
+}
+
 
 class TrainState(struct.PyTreeNode):
     """All that a step reads and changes."""
@@ -89,6 +96,12 @@ def make_train_step(stage, tx: optax.GradientTransformation) -> Callable:
     return train_step
 
 
+def compile_step(function: Callable) -> Callable:
+    """`function(state, ...)` jitted; the state is donated."""
+    options = CPU_OPTIONS if jax.default_backend() == "cpu" else None
+    return jax.jit(function, donate_argnums=0, compiler_options=options)
+
+
 def make_train_chunk(train_step: Callable) -> Callable:
     """Jitted `(state, chunk, resident) -> (state, metrics [K])`; the state is donated.
 
@@ -98,7 +111,7 @@ def make_train_chunk(train_step: Callable) -> Callable:
     def train_chunk(state: TrainState, chunk: Mapping, resident: Mapping):
         return jax.lax.scan(lambda s, x: train_step(s, gather(x, resident)), state, chunk)
 
-    return jax.jit(train_chunk, donate_argnums=0)
+    return compile_step(train_chunk)
 
 
 def make_evaluate_chunk(stage) -> Callable:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import jax
 from flax import linen as nn
 
-from fdigits.models.layers import LSTM, Conv, Dense, max_pool
+from fdigits.models.layers import LSTM, ConvBlock, Dense, Dropout
 
 
 class ConvEncoder(nn.Module):
     """ConvBlocks with pooling, then one dense layer (R0 Tables 1, 2 and 4).
 
-    `[B, H, W, 1]` (or `[B, H, W]`) -> `[B, width]`. A ConvBlock is a 3 x 3 convolution,
-    BatchNorm, ReLU; a 2 x 2 max pooling follows each.
+    `[B, H, W, 1]` (or `[B, H, W]`) -> `[B, width]`.
     """
 
     filters: Sequence[int] = (32, 64)
@@ -25,13 +24,11 @@ class ConvEncoder(nn.Module):
         if x.ndim == 3:
             x = x[..., None]
         for filters in self.filters:
-            x = Conv(filters)(x)
-            x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)(x)
-            x = max_pool(nn.relu(x))
-        x = nn.Dropout(self.conv_dropout, deterministic=not train)(x)
+            x = ConvBlock(filters)(x, train)
+        x = Dropout(self.conv_dropout)(x, train)
         x = x.reshape(x.shape[0], -1)
         x = nn.relu(Dense(self.width)(x))
-        return nn.Dropout(self.dropout, deterministic=not train)(x)
+        return Dropout(self.dropout)(x, train)
 
 
 class LSTMEncoder(nn.Module):
@@ -50,4 +47,4 @@ class LSTMEncoder(nn.Module):
         for _ in range(self.layers):
             x = LSTM(self.units)(x)
         x = nn.relu(Dense(self.width)(x[:, -1]))
-        return nn.Dropout(self.dropout, deterministic=not train)(x)
+        return Dropout(self.dropout)(x, train)

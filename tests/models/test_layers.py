@@ -6,7 +6,7 @@ from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fdigits.models import layers
+from fdigits.models import kernels, layers
 
 DRAWS = settings(max_examples=5, deadline=None, derandomize=True)
 
@@ -38,36 +38,101 @@ def agree(f, g, *args):
     strides=st.sampled_from([(1, 1), (2, 2), (1, 2)]),
     padding=st.sampled_from(["SAME", "VALID", ((1, 0), (0, 2)), ((3, 3), (3, 3))]),
 )
-def test_conv_is_flax_conv(size, channels, kernel, strides, padding):
-    ours = layers.Conv(4, kernel, strides, padding)
-    theirs = nn.Conv(4, kernel, strides, padding)
-    x = normal(0, 2, *size, channels)
-    variables = ours.init(jax.random.key(0), x)
-    agree(ours.apply, theirs.apply, variables, x)
+def test_conv_cpu_is_conv(size, channels, kernel, strides, padding):
+    pads = padding
+    if isinstance(padding, str):
+        pads = tuple(jax.lax.padtype_to_pads(size, kernel, strides, padding))
+    x, weights = normal(0, 2, *size, channels), normal(1, *kernel, channels, 4)
+    agree(
+        lambda x, w: kernels.conv_cpu(x, w, strides, pads),
+        lambda x, w: kernels.conv(x, w, strides, pads),
+        *(x, weights),
+    )
 
 
 @DRAWS
 @given(
     size=st.tuples(st.integers(2, 9), st.integers(2, 9)),
-    window=st.integers(1, 3),
+    batch=st.sampled_from([1, 3]),
     seed=st.integers(0, 99),
 )
-def test_max_pool_is_flax_max_pool(size, window, seed):
-    size = [max(n, window) for n in size]
-    x = jax.random.permutation(jax.random.key(seed), jnp.arange(2.0 * size[0] * size[1] * 3))
-    x = x.reshape(2, *size, 3)  # no ties
-    agree(
-        lambda x: layers.max_pool_cpu(x, window),
-        lambda x: nn.max_pool(x, (window, window), (window, window)),
-        x,
-    )
+def test_norm_relu_pool_cpu_is_norm_relu_pool(size, batch, seed):
+    x = jax.random.permutation(jax.random.key(seed), jnp.arange(batch * size[0] * size[1] * 3.0))
+    x = x.reshape(batch, *size, 3) / x.size  # no ties
+    scale, offset = jnp.asarray([1.5, 0.0, -0.5]), jnp.asarray([-0.1, 0.3, 0.2])
+
+    def outputs(function):
+        def flat(*args):
+            y, mean, var = function(*args, 1e-5)
+            np.testing.assert_equal((mean.shape, var.shape), ((3,), (3,)))
+            return y
+
+        return flat
+
+    agree(outputs(kernels.norm_relu_pool_cpu), outputs(kernels.norm_relu_pool), x, scale, offset)
+    for ours, theirs in zip(
+        kernels.norm_relu_pool_cpu(x, scale, offset, 1e-5)[1:],
+        kernels.norm_relu_pool(x, scale, offset, 1e-5)[1:],
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
-@pytest.mark.parametrize("pool", [lambda x: layers.max_pool_cpu(x, 2), layers.max_pool])
-def test_first_of_equal_maxima_takes_the_gradient(pool):
+@pytest.mark.parametrize("function", [kernels.norm_relu_pool, kernels.norm_relu_pool_cpu])
+def test_first_of_equal_maxima_takes_the_gradient(function):
     x = jnp.asarray([[0.0, 5.0], [5.0, 5.0]]).reshape(1, 2, 2, 1)
-    gradient = jax.grad(lambda x: pool(x).sum())(x)
-    np.testing.assert_array_equal(gradient.reshape(2, 2), [[0, 1], [0, 0]])
+    _, back, *_ = jax.vjp(lambda o: function(x + o, jnp.ones(1), jnp.ones(1), 1e-5)[0], 0 * x)
+    gradient = back(jnp.ones((1, 1, 1, 1)))[0].reshape(4)
+    np.testing.assert_allclose(gradient[2], gradient[3], atol=1e-6)
+    assert gradient[1] > gradient[2] + 0.1
+
+
+@pytest.mark.parametrize("function", [kernels.norm_relu_pool, kernels.norm_relu_pool_cpu])
+def test_a_nan_is_not_hidden(function):
+    x = normal(0, 2, 4, 4, 1).at[0, 1, 2, 0].set(jnp.nan)
+    assert jnp.isnan(function(x, jnp.ones(1), jnp.ones(1), 1e-5)[0]).all()
+
+
+def test_conv_block_is_flax_conv_batchnorm_relu_pool():
+    x = normal(3, 4, 9, 6, 2)
+    block = layers.ConvBlock(5)
+    variables = block.init(jax.random.key(0), x, train=False)
+    params = jax.tree.map(lambda p: p + 0.1 * normal(4, *p.shape), variables["params"])
+    stats = variables["batch_stats"]
+    flax_norm = nn.BatchNorm(momentum=0.9, epsilon=1e-5)
+
+    def reference(params, train):
+        y = nn.Conv(5, (3, 3)).apply({"params": {k: params[k] for k in ("kernel", "bias")}}, x)
+        norm = {"params": {"scale": params["scale"], "bias": params["offset"]}}
+        norm["batch_stats"] = stats
+        y, new = flax_norm.apply(norm, y, use_running_average=not train, mutable=["batch_stats"])
+        return nn.max_pool(nn.relu(y), (2, 2), (2, 2)), new["batch_stats"]
+
+    def ours(params, train):
+        y, new = block.apply(
+            {"params": params, "batch_stats": stats}, x, train=train, mutable=["batch_stats"]
+        )
+        return y, new["batch_stats"]
+
+    for train in (True, False):
+        (a, new), (b, flax_new) = ours(params, train), reference(params, train)
+        np.testing.assert_allclose(a, b, atol=1e-5)
+        for name in stats:
+            np.testing.assert_allclose(new[name], flax_new[name], atol=1e-5)
+        agree(lambda p, t=train: ours(p, t)[0], lambda p, t=train: reference(p, t)[0], params)
+
+
+@pytest.mark.parametrize(("rate", "batch"), [(0.25, 7), (0.5, 64), (0.1, 64)])
+def test_dropout_drops_its_rate_and_keeps_the_mean(rate, batch):
+    x = jnp.ones((batch, 3000))
+    y = layers.Dropout(rate).apply({}, x, train=True, rngs={"dropout": jax.random.key(0)})
+    dropped = float((y == 0).mean())
+    assert abs(dropped - rate) < 0.01
+    assert abs(float(y.mean()) - 1) < 0.02
+    assert len(np.unique(y)) == 2
+    rows = np.asarray(y == 0)
+    assert (rows[:, None] != rows[None]).any(-1).sum() == batch * (batch - 1)  # all rows differ
+    np.testing.assert_array_equal(layers.Dropout(rate).apply({}, x, train=False), x)
 
 
 @DRAWS
@@ -94,7 +159,7 @@ def test_lstm_is_flax_lstm(steps, batch, width):
 class Block(nn.Module):
     @nn.compact
     def __call__(self, x):
-        x = layers.max_pool(nn.relu(layers.Conv(4)(x)))
+        x = layers.ConvBlock(4)(x, train=False)
         return layers.LSTM(3)(x.reshape(x.shape[0], x.shape[1], -1))
 
 

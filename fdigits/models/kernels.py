@@ -1,0 +1,191 @@
+"""The arithmetic of the layers; `*_cpu` are the same functions, formulated for CPUs.
+
+XLA's CPU compiler is quick at plain NHWC convolutions, at large matmuls and at loops over channels;
+the gradients that JAX derives from convolutions, poolings and recurrences are none of these, so
+they are spelt out here, exact in float32.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+Normalised = tuple[jax.Array, jax.Array, jax.Array]
+
+
+def conv(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Pads) -> jax.Array:
+    """`[B, H, W, C]`, kernel `[h, w, C, F]` -> `[B, H', W', F]`; pads ((top, bottom), ...)."""
+    dims = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=dims)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def conv_cpu(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Pads) -> jax.Array:
+    """`conv`, with gradients that are quick on CPUs, inside a `lax.scan` too."""
+    return conv(x, kernel, strides, pads)
+
+
+def _conv_forward(x, kernel, strides, pads):
+    return conv(x, kernel, strides, pads), (x, kernel)
+
+
+def _conv_backward(strides, pads, saved, dy):
+    x, kernel = saved
+    (h, w, channels, features), (high, wide) = kernel.shape, dy.shape[1:3]
+
+    # Kernel: every shift of the input, [h·w·C, B·H'·W'], times dy. Channels lead, so that the
+    # shifts are stacked, not interleaved.
+    padded = jnp.pad(x.transpose(3, 0, 1, 2), ((0, 0), (0, 0), *pads))
+    shifts = [
+        padded[:, :, i : i + strides[0] * high : strides[0], j : j + strides[1] * wide : strides[1]]
+        for i in range(h)
+        for j in range(w)
+    ]
+    patches = jnp.stack(shifts).reshape(h * w * channels, -1)
+    dkernel = (patches @ dy.reshape(-1, features)).reshape(kernel.shape)
+
+    # Input: dy, spread by the strides, convolved with the kernel turned round.
+    spread = [(0, 0, 0), *((0, 0, stride - 1) for stride in strides), (0, 0, 0)]
+    dy = lax.pad(dy, jnp.zeros((), dy.dtype), spread)
+    low = [size - 1 - pad[0] for size, pad in zip((h, w), pads, strict=True)]
+    back = tuple(
+        (lo, n + size - 1 - lo - m)
+        for lo, n, size, m in zip(low, x.shape[1:3], (h, w), dy.shape[1:3], strict=True)
+    )
+    return conv(dy, kernel[::-1, ::-1].swapaxes(2, 3), (1, 1), back), dkernel
+
+
+conv_cpu.defvjp(_conv_forward, _conv_backward)
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """Maxima of 2 x 2 squares, an odd rest dropped: `[B, H, W, C]` -> `[B, H//2, W//2, C]`.
+
+    Of equal maxima the first, row by row, takes the gradient, as in PyTorch.
+    """
+    return nn.max_pool(x, (2, 2), (2, 2))
+
+
+def norm_relu_pool(x: jax.Array, scale: jax.Array, offset: jax.Array, epsilon: float) -> Normalised:
+    """Batch normalisation, ReLU, `max_pool`: `[B, H, W, C]` -> `[B, H//2, W//2, C]`.
+
+    Returns also the batch's mean and (biased) variance, `[C]` each, which carry no gradient.
+    """
+    mean, var = _moments(x)
+    slope = scale * lax.rsqrt(var + epsilon)
+    y = max_pool(nn.relu((x - mean) * slope + offset))
+    return y, lax.stop_gradient(mean), lax.stop_gradient(var)
+
+
+def _moments(x):
+    mean = x.mean((0, 1, 2))
+    return mean, jnp.maximum(jnp.square(x).mean((0, 1, 2)) - jnp.square(mean), 0)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def norm_relu_pool_cpu(
+    x: jax.Array, scale: jax.Array, offset: jax.Array, epsilon: float
+) -> Normalised:
+    """`norm_relu_pool` in few passes; at full size only `x` is read and its gradient written."""
+    return _norm_relu_pool_forward(x, scale, offset, epsilon)[0]
+
+
+def _corners(x: jax.Array) -> list[jax.Array]:
+    """The four members of each 2 x 2 square, row by row."""
+    high, wide = (size // 2 * 2 for size in x.shape[1:3])
+    return [x[:, i:high:2, j:wide:2] for i in range(2) for j in range(2)]
+
+
+def _norm_relu_pool_forward(x, scale, offset, epsilon):
+    mean, var = _moments(x)
+    inverse = lax.rsqrt(var + epsilon)
+    slope = scale * inverse
+    start = offset - mean * slope
+    # Comparisons are cheaper than `jnp.maximum`; a NaN in x stays one, as it is in the mean.
+    squares = [corner * slope + start for corner in _corners(x)]
+    y = functools.reduce(lambda a, b: jnp.where(b > a, b, a), [*squares, 0.0])
+    return (y, mean, var), (x, y, mean, inverse, slope, start)
+
+
+def _norm_relu_pool_backward(epsilon, saved, cotangents):
+    x, y, mean, inverse, slope, start = saved
+    *before, last = _corners(x)
+    first, winner = jnp.uint8(3), last
+    for place in (2, 1, 0):
+        wins = before[place] * slope + start == y
+        first = jnp.where(wins, jnp.uint8(place), first)
+        winner = jnp.where(wins, before[place], winner)
+    dy = jnp.where(y > 0, cotangents[0], 0)
+    doffset = dy.sum((0, 1, 2))
+    dscale = (dy * ((winner - mean) * inverse)).sum((0, 1, 2))
+
+    # dx = slope * (dy at the winners - mean(dy) - normalised x * mean(dy * normalised x)), where
+    # the last two are a line in x.
+    line = -slope * inverse * dscale / (x.size // x.shape[-1])
+    shift = -slope * doffset / (x.size // x.shape[-1]) - line * mean
+    (batch, height, width, channels), (high, wide) = x.shape, y.shape[1:3]
+    place = jnp.arange(4, dtype=jnp.uint8).reshape(2, 1, 2, 1)
+    at = first[:, :, None, :, None] == place
+    spread = jnp.where(at, (dy * slope)[:, :, None, :, None], 0)
+    spread = spread.reshape(batch, 2 * high, 2 * wide, channels)
+    rest = (0, height - 2 * high), (0, width - 2 * wide)
+    spread = jnp.pad(spread, ((0, 0), *rest, (0, 0)))
+    return spread + (line * x + shift), dscale, doffset
+
+
+norm_relu_pool_cpu.defvjp(_norm_relu_pool_forward, _norm_relu_pool_backward)
+
+
+@jax.custom_vjp
+def lstm(gates_TxBxG: jax.Array, recurrent: jax.Array) -> jax.Array:
+    """The recurrence over projected inputs `[T, B, 4H]`, weights `[H, 4H]` -> `[T, B, H]`.
+
+    Its gradient gathers the gates' gradients and multiplies them with the states once, after the
+    backward scan.
+    """
+    return _lstm_forward(gates_TxBxG, recurrent)[0]
+
+
+def _sigmoid(x):
+    return 0.5 * jnp.tanh(0.5 * x) + 0.5  # XLA's tanh is cheaper than its exp
+
+
+def _lstm_forward(gates_TxBxG, recurrent):
+    def step(carry, gates):
+        h, c = carry
+        i, f, g, o = jnp.split(gates + h @ recurrent, 4, -1)
+        i, f, g, o = _sigmoid(i), _sigmoid(f), jnp.tanh(g), _sigmoid(o)
+        before, c = c, f * c + i * g
+        tanh_c = jnp.tanh(c)
+        h = o * tanh_c
+        # What the backward scan multiplies dc and dh with.
+        by_dc = g * i * (1 - i), before * f * (1 - f), i * (1 - g * g)
+        return (h, c), (h, by_dc, tanh_c * o * (1 - o), o * (1 - tanh_c * tanh_c), f)
+
+    zero = jnp.zeros((gates_TxBxG.shape[1], recurrent.shape[0]), gates_TxBxG.dtype)
+    _, (h_TxBxH, *slopes) = lax.scan(step, (zero, zero), gates_TxBxG)
+    return h_TxBxH, (h_TxBxH, slopes, recurrent)
+
+
+def _lstm_backward(saved, dh_TxBxH):
+    h_TxBxH, slopes, recurrent = saved
+
+    def step(carry, now):
+        dh, dc = carry
+        dh_out, by_dc, by_dh, dc_by_dh, f = now
+        dh = dh + dh_out
+        dc = dc + dh * dc_by_dh
+        dgates = jnp.concatenate([slope * dc for slope in by_dc] + [dh * by_dh], -1)
+        dgates = lax.optimization_barrier(dgates)  # else computed twice
+        return (dgates @ recurrent.T, dc * f), dgates
+
+    zero = jnp.zeros_like(h_TxBxH[0])
+    _, dgates_TxBxG = lax.scan(step, (zero, zero), (dh_TxBxH, *slopes), reverse=True)
+    before = jnp.concatenate([zero[None], h_TxBxH[:-1]])
+    return dgates_TxBxG, jnp.einsum("tbh,tbg->hg", before, dgates_TxBxG)
+
+
+lstm.defvjp(_lstm_forward, _lstm_backward)
