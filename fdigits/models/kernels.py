@@ -36,16 +36,15 @@ def _conv_backward(strides, pads, saved, dy):
     x, kernel = saved
     (h, w, channels, features), (high, wide) = kernel.shape, dy.shape[1:3]
 
-    # Kernel: every shift of the input, [h·w·C, B·H'·W'], times dy. Channels lead, so that the
-    # shifts are stacked, not interleaved.
-    padded = jnp.pad(x.transpose(3, 0, 1, 2), ((0, 0), (0, 0), *pads))
-    shifts = [
-        padded[:, :, i : i + strides[0] * high : strides[0], j : j + strides[1] * wide : strides[1]]
-        for i in range(h)
-        for j in range(w)
-    ]
-    patches = jnp.stack(shifts).reshape(h * w * channels, -1)
-    dkernel = (patches @ dy.reshape(-1, features)).reshape(kernel.shape)
+    # Kernel: every shift of the input, [h·w·C, H'·B·W'], times dy. Channels lead, then rows, so
+    # that the shifts across are few short copies and the shifts down are whole blocks.
+    padded = jnp.pad(x.transpose(3, 1, 0, 2), ((0, 0), pads[0], (0, 0), pads[1]))
+    across = [padded[..., j : j + strides[1] * wide : strides[1]] for j in range(w)]
+    across = jnp.stack(across)  # [w, C, H, B, W']
+    down = [across[:, :, i : i + strides[0] * high : strides[0]] for i in range(h)]
+    patches = jnp.stack(down).reshape(h * w * channels, -1)
+    dkernel = patches @ dy.swapaxes(0, 1).reshape(-1, features)
+    dkernel = dkernel.reshape(kernel.shape)
 
     # Input: dy, spread by the strides, convolved with the kernel turned round.
     spread = [(0, 0, 0), *((0, 0, stride - 1) for stride in strides), (0, 0, 0)]
