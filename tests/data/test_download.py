@@ -6,11 +6,11 @@ import threading
 
 import numpy as np
 import pytest
-from test_corpora import wav, write_tar
 
 from fdigits.data import download
 from fdigits.data.download import File, Source
 from fdigits.errors import UserError
+from tests.data.source_files import wav, write_tar
 
 CONTENT = np.random.default_rng(0).bytes(1_500_000)
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

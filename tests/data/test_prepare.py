@@ -4,10 +4,10 @@ import textwrap
 
 import numpy as np
 import pytest
-from test_corpora import wav, write_folder, write_tar
 
 from fdigits.data import download, prepare
 from fdigits.errors import UserError
+from tests.data.source_files import wav, write_folder, write_tar
 
 FILES = {
     f"{digit}_{speaker}_{take}.wav": wav(900, seed=digit * 20 + take)
