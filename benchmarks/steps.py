@@ -167,6 +167,15 @@ def table(results: dict[str, dict], names: list[str]) -> Table:
     return shown
 
 
+def positive(kind: type) -> Callable[[str], float]:
+    def number(text: str):
+        if not (value := kind(text)) > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above zero")
+        return value
+
+    return number
+
+
 def import_peers():
     try:
         import peers
@@ -184,8 +193,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", default=",".join(CONFIGS))
     parser.add_argument("--peers", default="torch", help="torch, torch_compile, both, or ''")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each runner in each round")
+    parser.add_argument("--rounds", type=positive(int), default=5)
+    each = "of each runner in each round"
+    parser.add_argument("--seconds", type=positive(float), default=2.0, help=each)
     parser.add_argument("--json", type=Path, help="file for the raw rounds")
     args = parser.parse_args()
     names = [name for name in args.peers.split(",") if name]
