@@ -13,14 +13,16 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from fdigits.config import parse_flags
-from fdigits.errors import exit_cleanly
+from fdigits.errors import UserError, exit_cleanly
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, e.g. configs/hybrid.py")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where it goes; default runs/<config name>")
 
 
 @exit_cleanly
-def main(_) -> None:
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        raise UserError(f"{arguments[1]!r} is no flag: did you mean --config.{arguments[1]}?")
     logging.set_verbosity(logging.ERROR)
     import jax
 

@@ -53,42 +53,57 @@ class Checkpoints:
         )
 
     def latest(self, template: TrainState, say=print) -> tuple[TrainState, Progress] | None:
-        """The latest checkpoint that can be read; damaged ones are put aside, and it says so.
+        """The latest checkpoint that can be read; later ones are put aside, and it says so.
 
         Raises:
-          UserError: there are checkpoints, and none can be read.
+          UserError: there are checkpoints, and none can be read; they stay where they are.
         """
-        epochs = sorted(self._manager.all_steps(), reverse=True)
-        for epoch in epochs:
+        damaged: dict[int, UserError] = {}
+        for epoch in sorted(self._manager.all_steps(), reverse=True):
             try:
-                return self.restore(epoch, template)
-            except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
-                aside = self.folder.parent / "damaged" / str(epoch)
-                say(
-                    f"the checkpoint of epoch {epoch} cannot be read ({_first_line(error)}); "
-                    f"it was moved to {aside}; going back to the one before"
-                )
-                self._manager.close()
-                shutil.rmtree(aside, ignore_errors=True)
-                aside.parent.mkdir(exist_ok=True)
-                shutil.move(self.folder / str(epoch), aside)
-                self._open()
-        if epochs:
+                found = self.restore(epoch, template)
+            except UserError as error:
+                damaged[epoch] = error
+                continue
+            for later, error in damaged.items():
+                say(f"{error}; moved to {self._put_aside(later)}, going back to epoch {epoch}")
+            return found
+        if damaged:
             raise UserError(
-                f"no checkpoint in {self.folder} can be read; start again in a new --workdir"
+                f"{next(iter(damaged.values()))}, nor can those before it: they are damaged, or "
+                "of other code than this; start again in a new --workdir"
             )
         return None
 
+    def _put_aside(self, epoch: int) -> Path:
+        aside = self.folder.parent / "damaged" / str(epoch)
+        self._manager.close()
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.parent.mkdir(exist_ok=True)
+        shutil.move(self.folder / str(epoch), aside)
+        self._open()
+        return aside
+
     def restore(self, epoch: int, template: TrainState) -> tuple[TrainState, Progress]:
-        """State and progress after `epoch`; `template` gives shapes and types."""
+        """State and progress after `epoch`; `template` gives shapes and types.
+
+        Raises:
+          UserError: it is not there, damaged, or of another shape.
+        """
         self._manager.wait_until_finished()
-        restored = self._manager.restore(
-            epoch,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore()
-            ),
-        )
-        return restored.state, Progress(**restored.progress)
+        try:
+            restored = self._manager.restore(
+                epoch,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore()
+                ),
+            )
+            return restored.state, Progress(**restored.progress)
+        except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
+            raise UserError(
+                f"the checkpoint of epoch {epoch} in {self.folder} cannot be read "
+                f"({_first_line(error)})"
+            ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 # A pipe has no width of its own; 80 would fold the tables.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+# Paths and errors may hold brackets: no markup.
+console = Console(
+    highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120
+)
 
 
 class Watch:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 @jax.jit
@@ -24,3 +25,9 @@ def classification(logits_NxV: jax.Array, label_N: jax.Array) -> dict[str, jax.A
         "per_class": hits / jnp.maximum(actual, 1),
         "confusion": confusion,
     }
+
+
+def summary(logits_NxV: np.ndarray, label_N: np.ndarray) -> dict:
+    """`classification` as plain numbers and lists, and `n`."""
+    found = jax.device_get(classification(logits_NxV, label_N))
+    return {name: value.tolist() for name, value in found.items()} | {"n": len(label_N)}

@@ -40,7 +40,7 @@ def make_plateau(plateau: ConfigDict) -> optax.GradientTransformationExtraArgs:
     """Scales the learning rate by `factor` when the validation error stops falling.
 
     Updated once an epoch with the error (1 - accuracy). As torch's `ReduceLROnPlateau`, it acts on
-    the epoch after `patience` bad ones, and a gain under 1e-4 is none.
+    the epoch after `patience` bad ones; a gain under 1e-4 (absolute, torch's is relative) is none.
     """
     return reduce_on_plateau(
         factor=plateau.factor if plateau.patience else 1.0,

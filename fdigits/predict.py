@@ -51,16 +51,16 @@ def load(workdir: Path) -> Trained:
     """
     try:
         config = ConfigDict(json.loads((workdir / "config.json").read_text()))
-        result = json.loads((workdir / "result.json").read_text())
-    except (OSError, ValueError) as error:
+        best_epoch = json.loads((workdir / "result.json").read_text())["best_epoch"]
+        heard = "audio" in classifiers.modalities(config.model)
+        statistics = json.loads((workdir / "statistics.json").read_text()) if heard else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{workdir} holds no finished run ({error}): train it first") from None
-    heard = workdir / "statistics.json"
     stage = Classify(classifiers.make(config.model))
     blank = {"image": np.zeros((1, 28, 28), np.uint8), "audio": np.zeros((1, 39, 13), np.float32)}
     state = train.create_state(stage, config, blank, steps_per_epoch=1)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
-        state, _ = checkpoints.restore(result["best_epoch"], state)
-    statistics = json.loads(heard.read_text()) if heard.exists() else None
+        state, _ = checkpoints.restore(best_epoch, state)
     return Trained(config, stage, state, statistics)
 
 
@@ -73,8 +73,7 @@ def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path) -> dic
     evaluate = train.make_evaluate_chunk(trained.stage)
     outputs = train.evaluate(evaluate, trained.state, everything, feeder)
     label = everything.examples()["label"]
-    summary = jax.device_get(metrics.classification(outputs["logits"], label))
-    return {k: v.tolist() for k, v in summary.items()} | {"n": len(label)}
+    return metrics.summary(outputs["logits"], label)
 
 
 def probabilities(trained: Trained, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -97,7 +96,7 @@ def main() -> None:
     parser.add_argument("--recording", type=Path, help="wav file of one digit word")
     parser.add_argument("--data", help="test on all items of this data set instead")
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    parser.add_argument("--cache", type=Path, default=Path("~/.cache/fdigits").expanduser())
+    parser.add_argument("--cache", type=Path, default=Path(prepare.CACHE))
     args = parser.parse_args()
     trained = load(args.run)
     if args.data:

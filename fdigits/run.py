@@ -8,8 +8,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fdigits import checkpoint, metrics, provenance, train
-from fdigits.config import differing_fields
+from fdigits import checkpoint, metrics, provenance, report, train
+from fdigits.config import check, differing_fields
 from fdigits.console import Watch, console
 from fdigits.data import pairing, pipeline, prepare
 from fdigits.data.pairing import Split
@@ -18,16 +18,17 @@ from fdigits.files import atomic, write_arrays, write_json
 from fdigits.models import classifiers
 from fdigits.stages.classify import Classify
 
-WHERE_ONLY = ("dir", "cache", "feeder")  # data fields that change no number
+WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
 
 def run(config: ConfigDict, workdir: Path) -> dict:
     """Trains, or goes on, or finds it finished; returns what `result.json` holds."""
-    _claim(workdir, config)
+    check(config)
+    _refuse_other(workdir, config)
     result_file = workdir / "result.json"
     if result_file.exists():
         console.print(f"{workdir} is finished; this is its result:")
-        result = json.loads(result_file.read_text())
+        result = _read_json(result_file)
     else:
         result = _train_and_test(config, workdir)
         write_json(result_file, result)
@@ -74,6 +75,7 @@ def model_arrays(config: ConfigDict, splits: dict[str, Split], workdir: Path) ->
 def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
     commit = provenance.commit()  # of the code that runs: the tree may move on meanwhile
     splits = load_splits(config)
+    _claim(workdir, config)
     feeder = pipeline.make_feeder(config.data.feeder, model_arrays(config, splits, workdir))
     stage = Classify(classifiers.make(config.model))
     steps_per_epoch = len(splits["train"]) // config.batch_size
@@ -93,6 +95,8 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         if found := checkpoints.latest(state, console.print):
             state, progress = found
             console.print(f"going on after epoch {progress.epoch}")
+        if commit not in progress.commits:
+            progress.commits.append(commit)
         _write_history(workdir, progress)
 
         def save(state, progress):
@@ -119,8 +123,10 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         )
         best, _ = checkpoints.restore(progress.best_epoch, state)
 
+    evaluate_chunk = train.make_evaluate_chunk(stage)
+    validation = train.evaluate(evaluate_chunk, best, splits["validation"], feeder)
     test = splits["test"]
-    outputs = train.evaluate(train.make_evaluate_chunk(stage), best, test, feeder)
+    outputs = train.evaluate(evaluate_chunk, best, test, feeder)
     label = test.examples()["label"]
     logits = outputs.pop("logits")
     write_arrays(workdir / "predictions.npz", id=test.ids(), label=label, logits=logits)
@@ -128,7 +134,6 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         workdir / "embeddings.npz", **{k: v.astype(np.float16) for k, v in outputs.items()}
     )
     write_arrays(workdir / "inputs.npz", **_inputs(test))
-    summary = jax.device_get(metrics.classification(logits, label))
     return {
         "name": config.name,
         "system": config.reported.system,
@@ -143,38 +148,54 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         "steps_per_second": round(progress.timed_steps / max(progress.step_seconds, 1e-9), 2),
         "hardware": provenance.hardware(),
         "versions": provenance.versions(),
-        "commit": commit,
+        "commit": " ".join(progress.commits),  # several if it was resumed by other code
         "metrics": {
-            "validation": progress.history[progress.best_epoch - 1]["validation"]
-            | {"n": len(splits["validation"])},
-            "test": {k: v.tolist() for k, v in summary.items()} | {"n": len(test)},
+            "validation": metrics.summary(
+                validation["logits"], splits["validation"].examples()["label"]
+            ),
+            "test": metrics.summary(logits, label),
         },
         "reported": config.reported.to_dict(),
     }
 
 
 def _scalars(outputs: dict, label: np.ndarray) -> dict[str, float]:
-    summary = metrics.classification(outputs["logits"], label)
-    return {k: float(summary[k]) for k in ("loss", "accuracy", "macro_f1")}
+    summary = metrics.summary(outputs["logits"], label)
+    return {k: summary[k] for k in ("loss", "accuracy", "macro_f1")}
 
 
 def _protocol(config: ConfigDict) -> str:
     return config.data.split + (f":{config.data.speaker}" if config.data.speaker else "")
 
 
-def _claim(workdir: Path, config: ConfigDict) -> None:
-    """Makes the workdir this config's, or refuses one that is another's."""
+def _refuse_other(workdir: Path, config: ConfigDict) -> None:
     file = workdir / "config.json"
-    ours = json.loads(config.to_json())
-    if file.exists():
-        theirs = json.loads(file.read_text())
-        fields = differing_fields(_what(theirs), _what(ours))
-        if fields:
-            raise UserError(
-                f"{workdir} belongs to another config ({'; '.join(fields)}): "
-                "choose another --workdir"
-            )
-    write_json(file, ours)
+    if not file.exists():
+        return
+    theirs, ours = _read_json(file), json.loads(config.to_json())
+    if not isinstance(theirs.get("data"), dict):
+        raise UserError(f"{file} is no config of a run: choose another --workdir")
+    fields = differing_fields(_what(theirs), _what(ours))
+    if fields:
+        raise UserError(
+            f"{workdir} belongs to another config ({'; '.join(fields)}): choose another --workdir"
+        )
+
+
+def _claim(workdir: Path, config: ConfigDict) -> None:
+    """Makes the workdir this config's."""
+    try:
+        write_json(workdir / "config.json", json.loads(config.to_json()))
+    except OSError as error:
+        raise UserError(f"cannot write into the workdir {workdir}: {error}") from error
+
+
+def _read_json(file: Path) -> dict:
+    try:
+        held = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read ({error}): choose another --workdir") from error
+    return held if isinstance(held, dict) else {}
 
 
 def _what(config: dict) -> dict:
@@ -200,15 +221,9 @@ def _inputs(split: Split) -> dict[str, np.ndarray]:
 
 def _show(result: dict, workdir: Path) -> None:
     """Result table, and the report where its libraries are installed."""
-    if all(importlib.util.find_spec(library) for library in ("matplotlib", "sklearn", "scipy")):
-        from fdigits import report
-
-        console.print(report.table([result]))
-        page = report.write([workdir], workdir)
-        console.print(f"report with figures: {page}")
+    console.print(report.table([result]))
+    libraries = ("matplotlib", "sklearn", "scipy", "PIL")
+    if missing := [name for name in libraries if not importlib.util.find_spec(name)]:
+        console.print(f"no report with figures: {', '.join(missing)} not installed")
     else:
-        test = result["metrics"]["test"]
-        console.print(
-            f"{result['name']}: test accuracy {test['accuracy']:.4f}, macro-F1 "
-            f"{test['macro_f1']:.4f}, n {test['n']} (figures need matplotlib and scikit-learn)"
-        )
+        console.print(f"report with figures: {report.write([workdir], workdir)}")

@@ -54,6 +54,7 @@ class Progress:
     step_seconds: float = 0.0  # training chunks alone, the first of a process (compiling) left out
     timed_steps: int = 0
     history: list[dict] = dataclasses.field(default_factory=list)  # a row per epoch
+    commits: list[str] = dataclasses.field(default_factory=list)  # of the code that trained
 
     def stopped(self, config: ConfigDict) -> bool:
         """All epochs are done, or early stopping waited long enough."""
@@ -98,8 +99,11 @@ def make_train_step(stage, tx: optax.GradientTransformation) -> Callable:
 
 def compile_step(function: Callable) -> Callable:
     """`function(state, ...)` jitted; the state is donated."""
-    options = CPU_OPTIONS if jax.default_backend() == "cpu" else None
-    return jax.jit(function, donate_argnums=0, compiler_options=options)
+    return jax.jit(function, donate_argnums=0, compiler_options=_compiler_options())
+
+
+def _compiler_options() -> dict | None:
+    return CPU_OPTIONS if jax.default_backend() == "cpu" else None
 
 
 def make_train_chunk(train_step: Callable) -> Callable:
@@ -123,7 +127,7 @@ def make_evaluate_chunk(stage) -> Callable:
 
         return jax.lax.map(one, chunk)
 
-    return jax.jit(evaluate_chunk)
+    return jax.jit(evaluate_chunk, compiler_options=_compiler_options())
 
 
 def gather(batch: Mapping, resident: Mapping) -> dict:
@@ -199,6 +203,8 @@ def fit(
 
         outputs = evaluate(evaluate_chunk, state, splits["validation"], feeder)
         validation = summarise(outputs, splits["validation"].examples()["label"])
+        # The last step's gradient shows in no training loss.
+        _check_finite(np.array([validation["loss"]]), int(state.step) - 1, epoch)
         _, plateau_state = plateau.update({}, state.plateau, value=1.0 - validation["accuracy"])
         state = state.replace(plateau=plateau_state)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fdigits.config import base, differing_fields, parse_arg
+from fdigits.config import base, check, differing_fields, parse_arg
 from fdigits.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +59,27 @@ def test_configs_hold_the_reports_schedules(name, arg, system, schedule):
 
 
 @pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("epochs", 0, "epochs is 0: it must be at least 1"),
+        ("seed", -1, "seed is -1"),
+        ("batch_size", 0, "batch_size is 0"),
+        ("chunk", 0, "chunk is 0"),
+        ("data.limit", -5, "data.limit is -5"),
+        ("optimizer.learning_rate", float("nan"), "learning_rate is nan"),
+        ("data.speaker", "theo", "data.speaker=theo is held out by data.split=speaker only"),
+    ],
+)
+def test_values_that_no_run_can_have_are_told(field, value, told):
+    config = get_config("image", "")
+    check(config)
+    with config.unlocked():
+        config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=told):
+        check(config)
+
+
+@pytest.mark.parametrize(
     ("flags", "told"),
     [
         (["--config=configs/hybrid.py", "--config.epoch=3"], '"epochs" instead of "epoch"'),
@@ -67,6 +88,7 @@ def test_configs_hold_the_reports_schedules(name, arg, system, schedule):
         (["--config=configs/hybrid.py:adio=lstm"], "did you mean 'audio'"),
         (["--config=configs/hybrid.py:audio=lstn"], "did you mean 'lstm'"),
         (["--config=configs/hybird.py"], "hybird.py"),
+        (["--config=configs/hybrid.py", "epochs=3"], "did you mean --config.epochs=3"),
         (["--config=configs/hybrid.py", "--confg=3"], "Did you mean: config"),
         ([], "--config"),
     ],

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fdigits.data import pictures
+from fdigits.data import pictures, prepare
 from fdigits.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -39,9 +40,26 @@ def test_the_shipped_samples_are_recognised(hybrid):
     assert right == 3
 
 
-def test_another_data_set_is_tested_on(hybrid):
-    done = run(["-m", "fdigits.predict"], hybrid, "--data", "bundled")
-    assert done.returncode == 0 and "on bundled: accuracy 0.9" in done.stdout
+def test_another_data_set_is_tested_on(hybrid, tmp_path):
+    """Here pairs in the form of `written_spoken`, of the bundled set's test items."""
+    corpora = prepare.load("bundled")
+    audio, image = corpora["audio"], corpora["image"]
+    rows = np.flatnonzero(audio.part == "test")[:100]
+    held = image.part == "test"
+    pictures = [np.flatnonzero(held & (image.label == digit))[0] for digit in audio.label[rows]]
+    (tmp_path / "written_spoken").mkdir()
+    for part in ("train", "test"):
+        for kind, values in {
+            "data_wr": image.x[pictures].reshape(-1, 784),
+            "data_sp": audio.x[rows].reshape(-1, 507),
+            "labels": audio.label[rows],
+        }.items():
+            np.save(tmp_path / "written_spoken" / f"{kind}_{part}.npy", values)
+    where = ("--data-dir", tmp_path, "--cache", tmp_path)
+    done = run(["-m", "fdigits.predict"], hybrid, "--data", "written_spoken", *where)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"on written_spoken: accuracy ([\d.]+), .* n (\d+)", done.stdout)
+    assert float(found[1]) > 0.9 and int(found[2]) == 200
 
 
 def test_what_is_missing_or_broken_is_one_line(hybrid, tmp_path):

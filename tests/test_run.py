@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["--config=configs/image.py", "--config.data.limit=96", "--config.epochs=6"]
+SMALL = ["--config=configs/audio.py", "--config.data.limit=1000", "--config.epochs=6"]
+SMALL += ["--config.batch_size=20", "--config.chunk=10"]
 
 
 def command(*flags: str) -> list[str]:
@@ -26,14 +27,18 @@ def launch(*flags: str, **env: str) -> subprocess.CompletedProcess:
 
 
 def arrays(folder: Path) -> dict[str, np.ndarray]:
-    """All parameters of the latest checkpoint, by path."""
+    """The whole state in the latest checkpoint, by path."""
     import jax
     import orbax.checkpoint as ocp
 
     epoch = max(int(p.name) for p in (folder / "checkpoints").iterdir() if p.name.isdigit())
     tree = ocp.StandardCheckpointer().restore(folder / "checkpoints" / str(epoch) / "state")
-    leaves = jax.tree_util.tree_leaves_with_path({k: tree[k] for k in ("params", "opt_state")})
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+    tree["key"] = jax.random.key_data(tree["key"])
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    held = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+    for part in ("params", "batch_stats", "opt_state", "plateau", "key", "step"):
+        assert any(path.startswith(f"['{part}']") for path in held), part
+    return held
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +51,21 @@ def finished(tmp_path_factory) -> Path:
 
 def test_a_run_leaves_what_the_readme_says(finished):
     result = json.loads((finished / "result.json").read_text())
-    assert result["system"] == "ImageNet_CNN" and result["dataset"] == "bundled"
-    assert result["parameters"] == 421_834 and result["epochs"] == 6 and result["steps"] == 18
+    assert result["system"] == "AudioNet_CNN" and result["dataset"] == "bundled"
+    assert result["parameters"] == 241_610 and result["epochs"] == 6 and result["steps"] == 300
     assert result["steps_per_second"] > 0 and result["train_seconds"] > 0
-    test = result["metrics"]["test"]
-    assert test["n"] == 96 and np.sum(test["confusion"]) == 96 and len(test["per_class"]) == 10
+    validation, test = result["metrics"]["validation"], result["metrics"]["test"]
+    for part in (validation, test):
+        assert np.sum(part["confusion"]) == part["n"] and len(part["per_class"]) == 10
+    assert test["n"] == 400
     rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
     best = max(rows, key=lambda row: row["validation"]["accuracy"])
     assert result["best_epoch"] == best["epoch"]
+    for name, value in best["validation"].items():
+        assert validation[name] == pytest.approx(value)
     predictions = np.load(finished / "predictions.npz")
-    assert predictions["logits"].shape == (96, 10) and len(set(predictions["id"])) == 96
+    assert predictions["logits"].shape == (400, 10) and len(set(predictions["id"])) == 400
     accuracy = (predictions["logits"].argmax(1) == predictions["label"]).mean()
     assert accuracy == pytest.approx(test["accuracy"])
     assert (finished / "report.html").exists() and list((finished / "figures").glob("*.png"))
@@ -66,7 +75,7 @@ def test_a_run_leaves_what_the_readme_says(finished):
 def test_a_finished_run_says_so_and_changes_nothing(finished):
     before = {p: p.stat().st_mtime_ns for p in (finished / "checkpoints").rglob("*")}
     done = launch(*SMALL, f"--workdir={finished}")
-    assert done.returncode == 0 and "is finished" in done.stdout and "ImageNet_CNN" in done.stdout
+    assert done.returncode == 0 and "is finished" in done.stdout and "AudioNet_CNN" in done.stdout
     assert before == {p: p.stat().st_mtime_ns for p in (finished / "checkpoints").rglob("*")}
 
 
@@ -82,7 +91,7 @@ def test_killed_in_mid_epoch_and_started_again_equals_the_unbroken_run(finished,
     for line in process.stdout:
         if line.startswith("epoch   3/"):
             break
-    time.sleep(0.05)  # into the fourth epoch
+    time.sleep(0.1)  # into the fourth epoch, of half a second and more
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "result.json").exists()
@@ -90,8 +99,7 @@ def test_killed_in_mid_epoch_and_started_again_equals_the_unbroken_run(finished,
     assert done.returncode == 0, done.stderr
     assert "going on after epoch" in done.stdout
     for name in ("metrics.jsonl", "statistics.json"):
-        if (finished / name).exists():
-            assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
     ours, theirs = arrays(tmp_path), arrays(finished)
     assert ours.keys() == theirs.keys()
     for name in ours:
@@ -104,12 +112,48 @@ def test_killed_in_mid_epoch_and_started_again_equals_the_unbroken_run(finished,
 def test_an_unknown_data_set_names_the_nearest(tmp_path):
     done = launch("--config=configs/image.py:mnst", f"--workdir={tmp_path}")
     assert done.returncode == 2 and "mnist" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "config.json").exists()  # the corrected command may have the workdir
+
+
+def test_broken_sources_are_one_line(tmp_path):
+    """The reasons are tested where they arise; here, that they reach a person as they should."""
+    fsdd, npy = tmp_path / "fsdd", tmp_path / "written_spoken"
+    for folder in (fsdd, npy, tmp_path / "mnist"):
+        folder.mkdir()
+    (fsdd / "3_theo_0.wav").write_text("<html>not found</html>")
+    for name in ("t10k-images-idx3", "t10k-labels-idx1", "train-images-idx3", "train-labels-idx1"):
+        (tmp_path / "mnist" / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03\0")
+    for part in ("train", "test"):
+        np.save(npy / f"data_wr_{part}.npy", np.zeros((10, 784)))
+        np.save(npy / f"data_sp_{part}.npy", np.full((10, 507), np.nan))
+        np.save(npy / f"labels_{part}.npy", np.arange(10))
+    here = [f"--config.data.{name}={tmp_path}" for name in ("dir", "cache")]
+    for config, told in [
+        ("audio.py:fsdd", "3_theo_0.wav: not a readable wav"),
+        ("image.py:mnist", "train-images-idx3-ubyte: cut"),
+        ("hybrid.py:written_spoken", "NaN"),
+        ("audio.py:audio_mnist", f"into {tmp_path}"),
+    ]:
+        done = launch(f"--config=configs/{config}", *here, f"--workdir={tmp_path / 'w'}")
+        assert done.returncode == 2 and told in done.stderr, done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert not (tmp_path / "w").exists()
+
+
+def test_a_workdir_that_is_none_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text("[")
+    for workdir in ("file", "other"):
+        done = launch(*SMALL, f"--workdir={tmp_path / workdir}")
+        assert done.returncode == 2 and str(tmp_path / workdir) in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
 
 
 HIDE = """
 import sys
 for name in ("tensorflow", "tensorflow_datasets", "librosa", "soundfile", "sklearn", "scipy.signal",
-             "matplotlib", "tensorboard", "pandas", "joblib"):
+             "matplotlib", "tensorboard", "pandas", "joblib", "PIL"):
     sys.modules[name] = None
 sys.argv = ["launch.py", *sys.argv[1:]]
 import runpy
@@ -130,7 +174,7 @@ def test_the_prepared_cache_alone_trains_and_tests_the_same(tmp_path):
         sp = rng.normal(size=(10, 507))[label] + rng.normal(size=(n, 507))
         np.save(source / f"data_sp_{part}.npy", sp.astype(np.float32))
     flags = [
-        "--config=configs/audio.py:written_spoken",
+        "--config=configs/hybrid.py:written_spoken",
         "--config.epochs=2",
         f"--config.data.cache={tmp_path / 'cache'}",
     ]

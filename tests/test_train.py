@@ -178,6 +178,16 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint(corpora):
     assert "checkpoint of epoch 1 is good" in str(told.value) and calls == [1]
 
 
+def test_a_validation_loss_that_is_not_finite_is_never_saved(corpora):
+    loop, saved = Loop(corpora, epochs=2), []
+    with pytest.raises(UserError, match=f"at step {loop.steps_per_epoch} "):
+        loop.fit(
+            lambda outputs, label: {"loss": np.nan, "accuracy": 0.1},
+            save=lambda state, progress: saved.append(progress.epoch),
+        )
+    assert not saved
+
+
 def test_evaluation_covers_the_split_in_order(corpora):
     loop = Loop(corpora)
     test = loop.splits["test"]
@@ -213,5 +223,21 @@ def test_no_readable_checkpoint_is_told(corpora, tmp_path):
     for file in (tmp_path / "checkpoints" / "1" / "state").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
-    with Checkpoints(tmp_path / "checkpoints") as checkpoints, pytest.raises(UserError):
-        checkpoints.latest(loop.state, lambda line: None)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        with pytest.raises(UserError, match="new --workdir"):
+            checkpoints.latest(loop.state, lambda line: None)
+        with pytest.raises(UserError, match=r"epoch 1 .* cannot be read"):
+            checkpoints.restore(1, loop.state)
+        with pytest.raises(UserError, match=r"epoch 7 .* cannot be read"):
+            checkpoints.restore(7, loop.state)
+
+
+def test_checkpoints_of_another_model_are_refused_and_left_alone(corpora, tmp_path):
+    loop = Loop(corpora, epochs=1)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        loop.fit(save=checkpoints.save)
+        other = loop.state.replace(params={"renamed": jnp.zeros(3)})
+        with pytest.raises(UserError, match="of other code"):
+            checkpoints.latest(other, lambda line: None)
+        assert checkpoints.latest(loop.state)[1].epoch == 1
+    assert not (tmp_path / "damaged").exists()

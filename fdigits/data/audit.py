@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from fdigits.config import default_split
 from fdigits.data import pairing, prepare
 from fdigits.data.corpus import Corpus, Recordings
 from fdigits.errors import exit_cleanly
@@ -189,19 +190,25 @@ def _recordings(name: str, data_dir: Path) -> Recordings | None:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", help="a data set's name: fsdd, mnist_fsdd, written_spoken, ...")
-    parser.add_argument("--split", default="report", help="report, official, random or speaker")
+    parser.add_argument("--split", help="report, official, random or speaker; else as a run's")
     parser.add_argument("--speaker", default="", help="held out by --split=speaker")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--cache-dir", type=Path, default=Path(prepare.CACHE))
     args = parser.parse_args(argv)
     corpora = prepare.load(args.corpus, args.data_dir, args.cache_dir)
-    paired = prepare.is_paired(args.corpus)
+    policy = args.split or default_split(args.corpus)
+    splits = pairing.splits(
+        corpora,
+        paired=prepare.is_paired(args.corpus),
+        policy=policy,
+        seed=args.seed,
+        speaker=args.speaker,
+    )
     console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(f"split {args.split}, seed {args.seed}")
+    console.print(f"split {policy}, seed {args.seed}")
     for modality, corpus in corpora.items():
-        split_by = corpora["audio"] if paired else corpus
-        rows = pairing.split_rows(split_by, args.split, args.seed, args.speaker)
+        rows = {part: split.rows[modality] for part, split in splits.items()}
         audit(modality, corpus, rows, console)
         recordings = _recordings(corpus.name, args.data_dir)
         if recordings:

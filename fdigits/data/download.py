@@ -164,14 +164,15 @@ def _transfer(url: str, part: Path) -> bool:
 def _zenodo_files(record: str) -> list[File]:
     request = urllib.request.Request(record, headers={"User-Agent": "fdigits"})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-        held = {file["key"]: file for file in json.load(response)["files"]}
+        try:
+            found = json.load(response)["files"]
+            held = {f["key"]: File(f["key"], f["links"]["self"], f["checksum"]) for f in found}
+        except (ValueError, KeyError, TypeError) as error:
+            raise http.client.HTTPException(f"{record} answers with no record") from error
     lacking = [name for name in written_spoken.DATABASE if name not in held]
     if lacking:
         raise UserError(f"{record} does not hold {', '.join(lacking)}: download them by hand")
-    return [
-        File(name, held[name]["links"]["self"], held[name]["checksum"])
-        for name in written_spoken.DATABASE
-    ]
+    return [held[name] for name in written_spoken.DATABASE]
 
 
 def _has(path: Path, digest: str) -> bool:

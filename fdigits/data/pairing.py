@@ -84,7 +84,7 @@ def draw_partners(
         candidates = np.flatnonzero(candidate_label == digit)
         if not len(candidates):
             raise UserError(
-                f"no recording of digit {digit} to pair with its pictures in this split: "
+                f"no item of digit {digit} to pair with those of the other kind in this split: "
                 "use more data (data.limit, data.split)"
             )
         rounds = -(-len(wanted) // len(candidates))

@@ -16,9 +16,13 @@ Arrays = dict[str, np.ndarray]
 
 
 def statistics(split: Split) -> dict[str, list[float]]:
-    """Mean and standard deviation of each MFCC coefficient over a split's recordings."""
+    """Mean and standard deviation of each MFCC coefficient over a split's recordings.
+
+    A coefficient that never changes has standard deviation 1.
+    """
     audio = split.corpora["audio"].x[split.rows["audio"]].astype(np.float64)
-    return {"mean": audio.mean((0, 1)).tolist(), "std": audio.std((0, 1)).tolist()}
+    std = audio.std((0, 1))
+    return {"mean": audio.mean((0, 1)).tolist(), "std": np.where(std > 0, std, 1).tolist()}
 
 
 def standardise(audio: np.ndarray, stats: dict[str, list[float]]) -> np.ndarray:

@@ -48,7 +48,8 @@ class HybridNet(nn.Module):
 
 def modalities(model: ConfigDict) -> tuple[str, ...]:
     """The inputs a model reads."""
-    return ("image", "audio") if model.name == "hybrid" else (model.name,)
+    single = {name: (name,) for name in ("image", "audio")}
+    return choose(model.name, single | {"hybrid": ("image", "audio")}, "model.name")
 
 
 def make(model: ConfigDict) -> nn.Module:

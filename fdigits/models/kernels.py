@@ -142,8 +142,8 @@ norm_relu_pool_cpu.defvjp(_norm_relu_pool_forward, _norm_relu_pool_backward)
 def lstm(gates_TxBxG: jax.Array, recurrent: jax.Array) -> jax.Array:
     """The recurrence over projected inputs `[T, B, 4H]`, weights `[H, 4H]` -> `[T, B, H]`.
 
-    Its gradient gathers the gates' gradients and multiplies them with the states once, after the
-    backward scan.
+    On every backend. Its gradient gathers the gates' gradients and multiplies them with the states
+    once, after the backward scan.
     """
     return _lstm_forward(gates_TxBxG, recurrent)[0]
 

@@ -17,8 +17,8 @@ Dense = functools.partial(nn.Dense, kernel_init=torch_uniform)
 class ConvBlock(nn.Module):
     """3 x 3 convolution, BatchNorm, ReLU, 2 x 2 max pooling.
 
-    `[B, H, W, C]` -> `[B, H//2, W//2, features]`. The convolution's bias shifts the running
-    mean alone: subtracting a batch's mean removes it.
+    `[B, H, W, C]` -> `[B, H//2, W//2, features]`. Subtracting a batch's mean removes
+    the convolution's bias, which shifts the running mean alone, gets no gradient and stays 0.
     """
 
     features: int

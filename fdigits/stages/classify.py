@@ -29,7 +29,7 @@ class Classify(NamedTuple):
         return self.model.init(key, inputs(batch), train=False)
 
     def loss(self, params, batch_stats, batch: Batch, key: jax.Array):
-        """Mean cross-entropy; aux: new batch statistics, and the sums of loss and of hits."""
+        """Mean cross-entropy; aux: new batch statistics, and loss and accuracy."""
         outputs, mutated = self.model.apply(
             {"params": params, "batch_stats": batch_stats},
             inputs(batch),

@@ -120,6 +120,22 @@ def test_command(capsys):
     assert "digits · image" in text
 
 
+def test_pairs_are_audited_as_they_are_split(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    (tmp_path / "written_spoken").mkdir()
+    for part, n in (("train", 200), ("test", 40)):
+        for kind, values in {
+            "data_wr": rng.integers(0, 256, (n, 784)),
+            "data_sp": rng.normal(size=(n, 507)),
+            "labels": np.arange(n) % 10,
+        }.items():
+            np.save(tmp_path / "written_spoken" / f"{kind}_{part}.npy", values)
+    where = ["--data-dir", str(tmp_path), "--cache-dir", str(tmp_path)]
+    audit.main(["written_spoken", *where])
+    counts = [line.split() for line in capsys.readouterr().out.splitlines() if line[:3] == "│ t"]
+    assert {row[-2] for row in counts if row[1] == "train" and len(row) > 20} == {"140"}
+
+
 def test_command_unknown(capsys):
     with pytest.raises(SystemExit) as caught:
         audit.main(["bundle"])

@@ -127,6 +127,16 @@ class TestRecordings:
         with pytest.raises(UserError, match=r"x\.tar\.gz: not a whole tar archive"):
             fsdd.read(fsdd.find(tmp_path))
 
+    def test_damaged_tar(self, tmp_path):
+        """One byte wrong in the middle: tarfile alone may take it for the end."""
+        path = tmp_path / "fsdd" / "x.tar.gz"
+        write_tar(path, self.FILES)
+        whole = path.read_bytes()
+        for at in range(len(whole) // 4, len(whole) - 8, len(whole) // 9):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+            with pytest.raises(UserError, match=r"x\.tar\.gz: not a whole tar archive"):
+                fsdd.read(fsdd.find(tmp_path))
+
     def test_tar_without_recordings(self, tmp_path):
         write_tar(tmp_path / "fsdd" / "x.tar", {"readme.txt": b"hello"})
         with pytest.raises(UserError, match="no recording of fsdd"):

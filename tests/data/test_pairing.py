@@ -102,6 +102,19 @@ def test_training_partners_change_with_the_epoch_and_test_partners_do_not(corpor
     assert (test.examples(1)["audio"] == test.examples(2)["audio"]).all()
 
 
+@pytest.mark.parametrize("policy", ["random", "speaker", "official"])
+def test_no_item_is_left_out(corpora, policy):
+    for modality in ("image", "audio"):
+        one = {modality: corpora[modality]}
+        if policy == "official" and modality == "audio":
+            continue  # these recordings name no test part
+        if policy == "speaker" and modality == "image":
+            continue
+        parts = splits(one, paired=False, policy=policy, seed=3)
+        held = np.concatenate([split.rows[modality] for split in parts.values()])
+        assert sorted(held) == list(range(len(one[modality])))
+
+
 def test_limit_and_paired_rows(corpora):
     assert len(make(corpora, limit=7)["train"]) == 7
     audio = corpora["audio"]

@@ -1,8 +1,10 @@
 """Recordings in a folder or a tar archive."""
 
+import gzip
 import io
 import itertools
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,12 +38,21 @@ def files(paths: list[Path], wanted: Callable[[str], bool]) -> Iterator[tuple[st
                 yield path.as_posix(), path.read_bytes()
             continue
         try:
+            _check_gzip(path)
             with tarfile.open(path) as archive:
                 for member in archive:
                     if member.isfile() and wanted(member.name):
                         yield member.name, archive.extractfile(member).read()
-        except (tarfile.TarError, EOFError, OSError) as error:
+        except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
             raise UserError(f"{path}: not a whole tar archive ({error}): fetch it again") from error
+
+
+def _check_gzip(path: Path) -> None:
+    """Reads a compressed archive to its end, where its checksum is; tarfile may stop before."""
+    if path.suffix != ".tar":
+        with gzip.open(path) as whole:
+            while whole.read(1 << 20):
+                pass
 
 
 def decode(name: str, content: bytes) -> tuple[np.ndarray, int]:

@@ -1,4 +1,4 @@
-"""Makes the embedded data set: `python -m fdigits.data.corpora.make_bundled`.
+"""Makes the embedded data set: `python -m fdigits.data.corpora.make_bundled FOLDER`.
 
 Handwriting: scikit-learn's `load_digits` (1,797 pictures 8x8 of the UCI test set by 13 writers,
 E. Alpaydin and C. Kaynak, CC BY 4.0) brought to MNIST's form. Speech: digit words by the eSpeak NG
@@ -7,8 +7,8 @@ parts. Robots, whispers, near copies of another variant and voices with a loud e
 All draws are seeded. Needs scikit-learn, librosa, soundfile, Pillow, espeakng-loader.
 """
 
+import argparse
 import importlib.metadata
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -173,11 +173,13 @@ def _write_png(path: Path, picture: np.ndarray) -> None:
 
 
 @exit_cleanly
-def main(target: str = "") -> None:
-    folder = Path(target) if target else FOLDER
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Makes the bundled set anew.")
+    parser.add_argument("folder", type=Path, help=f"where to write it; the package's is {FOLDER}")
+    folder = parser.parse_args().folder
     make(folder)
     print(f"{folder / FEATURES}: {(folder / FEATURES).stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

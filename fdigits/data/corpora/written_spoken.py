@@ -147,15 +147,21 @@ def _both(image, audio, label, ids, part) -> dict[str, Corpus]:
 
 def _load(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        held = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise UserError(f"{path}: not a whole npy file of numbers ({error})") from error
+    if not held.size or not np.issubdtype(held.dtype, np.number):
+        raise UserError(f"{path}: {held.size} values of {held.dtype}, expected numbers")
+    return held
 
 
 def _read_csv(path: Path) -> np.ndarray:
     """Labels in the order of `row_id`."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise UserError(f"{path}: not a readable table ({error})") from error
     if not rows or not {"row_id", "label"} <= rows[0].keys():
         raise UserError(f"{path}: needs the columns row_id and label")
     try:
