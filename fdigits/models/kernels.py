@@ -183,8 +183,9 @@ def _lstm_backward(saved, dh_TxBxH):
 
     zero = jnp.zeros_like(h_TxBxH[0])
     _, dgates_TxBxG = lax.scan(step, (zero, zero), (dh_TxBxH, *slopes), reverse=True)
-    before = jnp.concatenate([zero[None], h_TxBxH[:-1]])
-    return dgates_TxBxG, jnp.einsum("tbh,tbg->hg", before, dgates_TxBxG)
+    before, after = h_TxBxH[:-1], dgates_TxBxG[1:]  # the first state is zero
+    drecurrent = before.reshape(-1, recurrent.shape[0]).T @ after.reshape(-1, recurrent.shape[1])
+    return dgates_TxBxG, drecurrent
 
 
 lstm.defvjp(_lstm_forward, _lstm_backward)
