@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from fdigits.config import choose
 from fdigits.models.encoders import ConvEncoder, LSTMEncoder
-from fdigits.models.layers import Dense, Dropout
+from fdigits.models.layers import EPSILON, MOMENTUM, Dense, Dropout
 
 CLASSES = 10
 
@@ -41,7 +41,7 @@ class HybridNet(nn.Module):
         image = self.image_encoder(batch["image"], train)
         audio = self.audio_encoder(batch["audio"], train)
         x = Dense(self.width, name="joint")(jnp.concatenate([image, audio], -1))
-        x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)(x)
+        x = nn.BatchNorm(use_running_average=not train, momentum=MOMENTUM, epsilon=EPSILON)(x)
         x = Dropout(self.dropout)(nn.relu(x), train)
         return {"image": image, "audio": audio, "logits": Dense(CLASSES, name="head")(x)}
 

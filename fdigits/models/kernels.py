@@ -16,45 +16,36 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 Normalised = tuple[jax.Array, jax.Array, jax.Array]
 
 
-def conv(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Pads) -> jax.Array:
+def conv(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
     """`[B, H, W, C]`, kernel `[h, w, C, F]` -> `[B, H', W', F]`; pads ((top, bottom), ...)."""
     dims = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=dims)
+    return lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=dims)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def conv_cpu(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Pads) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv_cpu(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
     """`conv`, with gradients that are quick on CPUs, inside a `lax.scan` too."""
-    return conv(x, kernel, strides, pads)
+    return conv(x, kernel, pads)
 
 
-def _conv_forward(x, kernel, strides, pads):
-    return conv(x, kernel, strides, pads), (x, kernel)
+def _conv_forward(x, kernel, pads):
+    return conv(x, kernel, pads), (x, kernel)
 
 
-def _conv_backward(strides, pads, saved, dy):
+def _conv_backward(pads, saved, dy):
     x, kernel = saved
     (h, w, channels, features), (high, wide) = kernel.shape, dy.shape[1:3]
 
     # Kernel: every shift of the input, [h·w·C, H'·B·W'], times dy. Channels lead, then rows, so
     # that the shifts across are few short copies and the shifts down are whole blocks.
     padded = jnp.pad(x.transpose(3, 1, 0, 2), ((0, 0), pads[0], (0, 0), pads[1]))
-    across = [padded[..., j : j + strides[1] * wide : strides[1]] for j in range(w)]
-    across = jnp.stack(across)  # [w, C, H, B, W']
-    down = [across[:, :, i : i + strides[0] * high : strides[0]] for i in range(h)]
-    patches = jnp.stack(down).reshape(h * w * channels, -1)
-    dkernel = patches @ dy.swapaxes(0, 1).reshape(-1, features)
-    dkernel = dkernel.reshape(kernel.shape)
+    across = jnp.stack([padded[..., j : j + wide] for j in range(w)])  # [w, C, H, B, W']
+    patches = jnp.stack([across[:, :, i : i + high] for i in range(h)])
+    dkernel = patches.reshape(h * w * channels, -1) @ dy.swapaxes(0, 1).reshape(-1, features)
 
-    # Input: dy, spread by the strides, convolved with the kernel turned round.
-    spread = [(0, 0, 0), *((0, 0, stride - 1) for stride in strides), (0, 0, 0)]
-    dy = lax.pad(dy, jnp.zeros((), dy.dtype), spread)
-    low = [size - 1 - pad[0] for size, pad in zip((h, w), pads, strict=True)]
-    back = tuple(
-        (lo, n + size - 1 - lo - m)
-        for lo, n, size, m in zip(low, x.shape[1:3], (h, w), dy.shape[1:3], strict=True)
-    )
-    return conv(dy, kernel[::-1, ::-1].swapaxes(2, 3), (1, 1), back), dkernel
+    # Input: dy convolved with the kernel turned round.
+    back = tuple((n - 1 - low, n - 1 - high) for n, (low, high) in zip((h, w), pads, strict=True))
+    return conv(dy, kernel[::-1, ::-1].swapaxes(2, 3), back), dkernel.reshape(kernel.shape)
 
 
 conv_cpu.defvjp(_conv_forward, _conv_backward)

@@ -12,6 +12,7 @@ from fdigits.models import kernels
 # PyTorch's default, in which R0 was written: uniform within ±1/sqrt(inputs).
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 Dense = functools.partial(nn.Dense, kernel_init=torch_uniform)
+MOMENTUM, EPSILON = 0.9, 1e-5  # of BatchNorm
 
 
 class ConvBlock(nn.Module):
@@ -22,8 +23,6 @@ class ConvBlock(nn.Module):
     """
 
     features: int
-    momentum: float = 0.9
-    epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -37,13 +36,13 @@ class ConvBlock(nn.Module):
         on_cpu = jax.default_backend() == "cpu"
         conv = kernels.conv_cpu if on_cpu else kernels.conv
         pool = kernels.norm_relu_pool_cpu if on_cpu else kernels.norm_relu_pool
-        x = conv(x, kernel, (1, 1), ((1, 1), (1, 1)))
+        x = conv(x, kernel, ((1, 1), (1, 1)))
         if not train:
-            slope = scale * lax.rsqrt(var.value + self.epsilon)
+            slope = scale * lax.rsqrt(var.value + EPSILON)
             return kernels.max_pool(nn.relu(x * slope + (bias - mean.value) * slope + offset))
-        y, batch_mean, batch_var = pool(x, scale, offset, self.epsilon)
-        mean.value += (1 - self.momentum) * (batch_mean + bias - mean.value)
-        var.value += (1 - self.momentum) * (batch_var - var.value)
+        y, batch_mean, batch_var = pool(x, scale, offset, EPSILON)
+        mean.value += (1 - MOMENTUM) * (batch_mean + bias - mean.value)
+        var.value += (1 - MOMENTUM) * (batch_var - var.value)
         return y
 
 

@@ -35,18 +35,15 @@ def agree(f, g, *args):
     size=st.tuples(st.integers(5, 11), st.integers(5, 11)),
     channels=st.sampled_from([1, 3, 8]),
     kernel=st.sampled_from([(1, 1), (3, 3), (5, 5), (3, 5)]),
-    strides=st.sampled_from([(1, 1), (2, 2), (1, 2)]),
-    padding=st.sampled_from(["SAME", "VALID", ((1, 0), (0, 2)), ((3, 3), (3, 3))]),
+    padding=st.sampled_from(["SAME", "VALID", ((1, 0), (0, 2))]),
 )
-def test_conv_cpu_is_conv(size, channels, kernel, strides, padding):
+def test_conv_cpu_is_conv(size, channels, kernel, padding):
     pads = padding
     if isinstance(padding, str):
-        pads = tuple(jax.lax.padtype_to_pads(size, kernel, strides, padding))
+        pads = tuple(jax.lax.padtype_to_pads(size, kernel, (1, 1), padding))
     x, weights = normal(0, 2, *size, channels), normal(1, *kernel, channels, 4)
     agree(
-        lambda x, w: kernels.conv_cpu(x, w, strides, pads),
-        lambda x, w: kernels.conv(x, w, strides, pads),
-        *(x, weights),
+        lambda x, w: kernels.conv_cpu(x, w, pads), lambda x, w: kernels.conv(x, w, pads), x, weights
     )
 
 
