@@ -4,6 +4,9 @@ python launch.py --config=configs/hybrid.py[:DATA][,audio=lstm]
 
 Reported (R0 Table 7, written_spoken): CNN accuracy 99.74 %, macro-F1 .997;
 CNN + LSTM 99.36 %, .994.
+Measured (MNIST × FSDD, split `report`, 21 November 2026, 2 cores of a Xeon), seed 0:
+CNN 100.00 %, 1.0000; CNN + LSTM 99.57 %, .9957.
+The report gives MFCC to the model as they are; here the training part standardises them.
 """
 
 from fdigits.config import base, choose, parse_arg
