@@ -13,8 +13,11 @@ DATA = dict(
     dir="data",  # folder of source files
     cache="~/.cache/fdigits",  # folder of prepared arrays
     split="report",  # report | official | random | speaker
+    ratio=(14, 3, 3),  # of train, validation and test, where the split draws them
+    per_class=0,  # pictures of each class to train on, 0 = all
     speaker="",  # split=speaker: the one held out for testing ("": drawn by the seed)
     limit=0,  # examples per split, 0 = all
+    pixels=(0.5, 0.5),  # mean and sd that normalise pixels in [0, 1]
     feeder="auto",  # auto | host (tf.data) | device (arrays in device memory)
 )
 
@@ -27,16 +30,40 @@ def base(name: str, data: str) -> ConfigDict:
             seed=0,
             epochs=20,
             batch_size=32,
-            early_stopping=10,  # epochs without a better validation accuracy, 0 = never stop
+            early_stopping=10,  # epochs without a better validation figure, 0 = never stop
+            monitor="accuracy",  # accuracy | loss: the validation figure that chooses weights
+            protocol="held_out",  # held_out | report: the test part validates, last weights tested
+            loss="cross_entropy",  # cross_entropy | mse (of the scores on one-hot targets)
+            dtype="float32",  # float32 | bfloat16 | float16: of activations, not of parameters
             chunk=50,  # training steps per call of the device
             data=DATA | dict(name=data, split=default_split(data)),
-            model=dict(name="hybrid", audio="cnn", filters=(32, 64), width=128),
+            model=dict(
+                name="hybrid",  # image | audio | spectrogram | hybrid | fusion
+                image="cnn",  # encoder of pictures: cnn | plain
+                audio="cnn",  # encoder of recordings: cnn | lstm | mlp | conv1d
+                attention="none",  # plain: none | spatial | self | cbam | se
+                #                    spectrogram: none | cbam | hybrid
+                fusion="concat",  # concat | add | weighted | gated | low_rank | cross_attention
+                #                   | late
+                filters=(32, 64),  # of cnn
+                width=128,  # of embeddings
+                hidden=(),  # widths of dense layers before the scores
+                dropout=0.5,  # after the embedding of cnn and plain
+            ),
+            augment=dict(
+                name="combined",  # or one of augment.AUGMENTATIONS, of training pictures
+                strength=0.0,  # 0 to 1
+                generated=0,  # pictures per class made before training; 0 = every batch anew
+            ),
+            input_noise=0.0,  # sd of Gaussian noise added to training inputs
+            stages={},  # name -> fields that differ: trained before, in this order
+            start={},  # module -> "stage/module" whose best weights it starts from
             optimizer=dict(
                 name="adam",
                 learning_rate=1e-3,
                 weight_decay=1e-5,  # L2 added to the gradient, as torch's `weight_decay`
                 momentum=0.9,  # sgd only
-                clip_norm=0.0,  # 0 = no clipping
+                clip_norm=0.0,  # of each array's gradient, as Keras' clipnorm; 0 = no clipping
                 decay_epochs=0,  # learning rate x decay_factor every so many epochs, 0 = never
                 decay_factor=0.1,
             ),
@@ -48,7 +75,17 @@ def base(name: str, data: str) -> ConfigDict:
 
 def default_split(data: str) -> str:
     """The bundled set's own parts, whose voices are disjoint; else R0's random 14:3:3."""
-    return "official" if data == "bundled" else "report"
+    return "official" if data in ("bundled", "digits", "espeak") else "report"
+
+
+def stage_config(config: ConfigDict, name: str) -> ConfigDict:
+    """The config of the earlier stage `name`: the whole one's with the fields that differ."""
+    found = config.copy_and_resolve_references()
+    changed = found.stages[name]
+    with found.unlocked():
+        found.stages, found.start = {}, {}
+    found.update(changed.to_dict() | {"name": f"{config.name}-{name}"})
+    return found.lock()
 
 
 def check(config: ConfigDict) -> None:
@@ -58,7 +95,8 @@ def check(config: ConfigDict) -> None:
       UserError: names the field.
     """
     lowest = {"seed": 0, "epochs": 1, "batch_size": 1, "early_stopping": 0, "chunk": 1}
-    lowest |= {"data.limit": 0, "model.width": 1, "plateau.patience": 0}
+    lowest |= {"data.limit": 0, "model.width": 1, "plateau.patience": 0, "input_noise": 0}
+    lowest |= {"data.per_class": 0, "augment.strength": 0, "augment.generated": 0}
     lowest |= {"optimizer.learning_rate": 0, "optimizer.weight_decay": 0, "optimizer.clip_norm": 0}
     lowest |= {"optimizer.decay_epochs": 0}
     for field, low in lowest.items():
@@ -67,6 +105,15 @@ def check(config: ConfigDict) -> None:
             value = value[name]
         if not value >= low:
             raise UserError(f"{field} is {value}: it must be at least {low}")
+    words = dict(protocol=("held_out", "report"), monitor=("accuracy", "loss"))
+    for field, options in words.items():
+        choose(config[field], dict.fromkeys(options), field)
+    if config.augment.strength > 1:
+        raise UserError(f"augment.strength is {config.augment.strength}: it must be at most 1")
+    if len(config.data.ratio) != 3 or min(config.data.ratio) < 1:
+        raise UserError(
+            f"data.ratio is {tuple(config.data.ratio)}: it must be three numbers of at least 1"
+        )
     if config.data.speaker and config.data.split != "speaker":
         raise UserError(
             f"data.speaker={config.data.speaker} is held out by data.split=speaker only, "

@@ -1,5 +1,6 @@
 """Config -> optax."""
 
+import jax
 import optax
 from ml_collections import ConfigDict
 from optax.contrib import reduce_on_plateau
@@ -30,10 +31,18 @@ def make(optimizer: ConfigDict, steps_per_epoch: int) -> optax.GradientTransform
         },
         "optimizer.name",
     )()
-    clip = optax.clip_by_global_norm(optimizer.clip_norm) if optimizer.clip_norm else None
+    clip = clip_norms(optimizer.clip_norm) if optimizer.clip_norm else None
     decay = optax.add_decayed_weights(optimizer.weight_decay) if optimizer.weight_decay else None
     steps = [clip, decay, rule, optax.scale_by_learning_rate(learning_rate)]
     return optax.chain(*(step for step in steps if step))
+
+
+def clip_norms(limit: float) -> optax.GradientTransformation:
+    """Each array's gradient to a norm of at most `limit`, as Keras' `clipnorm` (R4)."""
+    clip = optax.clip_by_global_norm(limit)
+    return optax.stateless(
+        lambda grads, _: jax.tree.map(lambda g: clip.update(g, clip.init(g))[0], grads)
+    )
 
 
 def make_plateau(plateau: ConfigDict) -> optax.GradientTransformationExtraArgs:
@@ -43,8 +52,8 @@ def make_plateau(plateau: ConfigDict) -> optax.GradientTransformationExtraArgs:
     the epoch after `patience` bad ones; a gain under 1e-4 (absolute, torch's is relative) is none.
     """
     return reduce_on_plateau(
-        factor=plateau.factor if plateau.patience else 1.0,
-        patience=plateau.patience + 1,
+        factor=plateau.factor,
+        patience=plateau.patience + 1 if plateau.patience else 1 << 30,
         rtol=0.0,
         atol=1e-4,
     )

@@ -21,14 +21,14 @@ from fdigits.data import features, pairing, pictures, pipeline, prepare
 from fdigits.data.corpora import audio_files
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.models import classifiers
-from fdigits.stages.classify import Classify
+from fdigits.stages import classify
 
 
 class Trained(NamedTuple):
     """A classifier with the weights that validation chose."""
 
     config: ConfigDict
-    stage: Classify
+    stage: classify.Classify
     state: train.TrainState
     statistics: dict | None  # of the training part's MFCC, where the model hears
 
@@ -40,6 +40,8 @@ class Trained(NamedTuple):
         arrays = {m: corpora[m].x for m in wanted}
         if "audio" in arrays:
             arrays["audio"] = pipeline.standardise(arrays["audio"], self.statistics)
+        if "spectrogram" in arrays:
+            arrays["spectrogram"] = features.colour(arrays["spectrogram"])
         return arrays
 
 
@@ -56,8 +58,12 @@ def load(workdir: Path) -> Trained:
         statistics = json.loads((workdir / "statistics.json").read_text()) if heard else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{workdir} holds no finished run ({error}): train it first") from None
-    stage = Classify(classifiers.make(config.model))
-    blank = {"image": np.zeros((1, 28, 28), np.uint8), "audio": np.zeros((1, 39, 13), np.float32)}
+    stage = classify.make(config)
+    blank = {
+        "image": np.zeros((1, 28, 28), np.uint8),
+        "audio": np.zeros((1, 39, 13), np.float32),
+        "spectrogram": np.zeros((1, 128, 128, 3), np.uint8),
+    }
     state = train.create_state(stage, config, blank, steps_per_epoch=1)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         state, _ = checkpoints.restore(best_epoch, state)
@@ -66,7 +72,8 @@ def load(workdir: Path) -> Trained:
 
 def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path) -> dict:
     """Metrics on all items of a data set the run was not trained on."""
-    corpora = prepare.load(data, data_dir, cache_dir)
+    heard = "spectrogram" in classifiers.modalities(trained.config.model)
+    corpora = prepare.load(data, data_dir, cache_dir, spectrogram=heard)
     rows = {m: np.arange(len(c.label)) for m, c in corpora.items()}
     everything = pairing.Split("test", corpora, rows, prepare.is_paired(data), seed=0)
     feeder = pipeline.make_feeder("device", trained.arrays(corpora))
@@ -77,8 +84,8 @@ def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path) -> dic
 
 
 def probabilities(trained: Trained, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Class probabilities `[N, 10]` of pictures `[N,28,28]` uint8 and MFCC `[N,39,13]`, not yet
-    standardised, as far as the model reads them."""
+    """Class probabilities `[N, 10]` of pictures `[N,28,28]` uint8, MFCC `[N,39,13]`, not yet
+    standardised, and spectrograms `[N,128,128]` uint8, as far as the model reads them."""
 
     class Given(NamedTuple):
         x: np.ndarray
@@ -117,6 +124,7 @@ def main() -> None:
             raise UserError(f"{args.recording} cannot be read ({error})") from None
         signal, rate = audio_files.decode(str(args.recording), content)
         inputs["audio"] = features.mfcc(signal, rate, str(args.recording))[None]
+        inputs["spectrogram"] = features.spectrogram(signal, rate, str(args.recording))[None]
     p = probabilities(trained, inputs)[0]
     for digit in np.argsort(-p)[:3]:
         console.print(f"{digit}  {p[digit]:.4f}")

@@ -8,15 +8,15 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fdigits import checkpoint, metrics, provenance, report, train
-from fdigits.config import check, differing_fields
+from fdigits import augment, checkpoint, explain, metrics, predict, provenance, report, train
+from fdigits.config import check, choose, differing_fields, stage_config
 from fdigits.console import Watch, console
-from fdigits.data import pairing, pipeline, prepare
+from fdigits.data import features, pairing, pipeline, prepare
 from fdigits.data.pairing import Split
 from fdigits.errors import UserError
 from fdigits.files import atomic, write_arrays, write_json
 from fdigits.models import classifiers
-from fdigits.stages.classify import Classify
+from fdigits.stages import classify
 
 WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
@@ -25,6 +25,9 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     """Trains, or goes on, or finds it finished; returns what `result.json` holds."""
     check(config)
     _refuse_other(workdir, config)
+    for name in config.stages:
+        console.print(f"stage {name}")
+        run(stage_config(config, name), workdir / name)
     result_file = workdir / "result.json"
     if result_file.exists():
         console.print(f"{workdir} is finished; this is its result:")
@@ -37,9 +40,20 @@ def run(config: ConfigDict, workdir: Path) -> dict:
 
 
 def load_splits(config: ConfigDict) -> dict[str, Split]:
-    """The three parts, with MFCC standardised per coefficient by the training part's statistics."""
-    data = config.data
-    corpora = prepare.load(data.name, Path(data.dir), Path(data.cache).expanduser())
+    """The three parts, as the config's protocol and augmentation ask."""
+    data, chosen = config.data, config.augment
+    modalities = classifiers.modalities(config.model)
+    corpora = prepare.load(
+        data.name,
+        Path(data.dir),
+        Path(data.cache).expanduser(),
+        spectrogram="spectrogram" in modalities,
+    )
+    for modality in modalities:
+        if modality not in corpora:
+            raise UserError(
+                f"data.name={data.name} has no {modality}, which model {config.model.name} reads"
+            )
     splits = pairing.splits(
         corpora,
         paired=prepare.is_paired(data.name),
@@ -47,12 +61,14 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
         seed=config.seed,
         speaker=data.speaker,
         limit=data.limit,
+        ratio=tuple(data.ratio),
     )
-    for modality in classifiers.modalities(config.model):
-        if modality not in corpora:
-            raise UserError(
-                f"data.name={data.name} has no {modality}, which model {config.model.name} reads"
-            )
+    if config.protocol == "report":
+        splits = pairing.test_validates(splits)
+    if data.per_class:
+        splits["train"] = pairing.per_class(splits["train"], data.per_class)
+    if chosen.strength and chosen.generated:
+        splits["train"] = _with_generated(splits["train"], config)
     if len(splits["train"]) < config.batch_size:
         raise UserError(
             f"{len(splits['train'])} training examples are fewer than one batch of "
@@ -61,14 +77,38 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
     return splits
 
 
+def _with_generated(train_split: Split, config: ConfigDict) -> Split:
+    """The training part and `augment.generated` augmented pictures of each class."""
+    rows = train_split.examples()
+    if set(rows) != {"image", "label"}:
+        raise UserError("augment.generated makes pictures: choose a data set of pictures alone")
+    chosen, corpus = config.augment, train_split.corpora["image"]
+    image, label, source = augment.generate(
+        corpus.x[rows["image"]],
+        rows["label"],
+        chosen.generated,
+        chosen.name,
+        chosen.strength,
+        config.seed,
+    )
+    ids = corpus.id[rows["image"]][source]
+    ids = np.array([f"{name}+{number}" for number, name in enumerate(ids)])
+    return pairing.extend(train_split, image, label, ids)
+
+
 def model_arrays(config: ConfigDict, splits: dict[str, Split], workdir: Path) -> dict:
-    """The arrays a model reads; the training statistics are saved with the run."""
+    """The arrays a model reads, MFCC standardised by the training part, spectrograms in colour.
+
+    The training part's corpora hold all that the others' do. Its statistics are saved with the run.
+    """
     corpora = splits["train"].corpora
     arrays = {m: corpora[m].x for m in classifiers.modalities(config.model)}
     if "audio" in arrays:
         stats = pipeline.statistics(splits["train"])
         write_json(workdir / "statistics.json", stats)
         arrays["audio"] = pipeline.standardise(arrays["audio"], stats)
+    if "spectrogram" in arrays:
+        arrays["spectrogram"] = features.colour(arrays["spectrogram"])
     return arrays
 
 
@@ -76,13 +116,15 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
     commit = provenance.commit()  # of the code that runs: the tree may move on meanwhile
     splits = load_splits(config)
     _claim(workdir, config)
-    feeder = pipeline.make_feeder(config.data.feeder, model_arrays(config, splits, workdir))
-    stage = Classify(classifiers.make(config.model))
+    arrays = model_arrays(config, splits, workdir)
+    feeder = pipeline.make_feeder(config.data.feeder, arrays)
+    stage = classify.make(config)
     steps_per_epoch = len(splits["train"]) // config.batch_size
     rows = pipeline.evaluation_rows(splits["train"], 1)
     sample = next(iter(feeder(rows, 1, 1)))
     sample = {k: v[0] for k, v in train.gather(sample, feeder.resident).items()}
     state = train.create_state(stage, config, sample, steps_per_epoch)
+    state = _start(config, state, workdir)
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     sizes = ", ".join(f"{len(split):,} {part}" for part, split in splits.items())
     console.print(
@@ -108,7 +150,7 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
                 state = train.fit(
                     config,
                     stage,
-                    _scalars,
+                    lambda outputs, label: _scalars(config, outputs, label),
                     splits,
                     feeder,
                     state,
@@ -119,7 +161,8 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
                 )
         console.print(
             f"{progress.epoch} of {config.epochs} epochs; the weights of epoch "
-            f"{progress.best_epoch} are tested, the best on validation"
+            f"{progress.best_epoch} are tested, "
+            + ("the last" if config.protocol == "report" else "the best on validation")
         )
         best, _ = checkpoints.restore(progress.best_epoch, state)
 
@@ -129,16 +172,20 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
     outputs = train.evaluate(evaluate_chunk, best, test, feeder)
     label = test.examples()["label"]
     logits = outputs.pop("logits")
-    write_arrays(workdir / "predictions.npz", id=test.ids(), label=label, logits=logits)
+    learned = {"weights": outputs.pop("weights")} if "weights" in outputs else {}
+    write_arrays(workdir / "predictions.npz", id=test.ids(), label=label, logits=logits, **learned)
     write_arrays(
         workdir / "embeddings.npz", **{k: v.astype(np.float16) for k, v in outputs.items()}
     )
     write_arrays(workdir / "inputs.npz", **_inputs(test))
+    rows = test.examples()
+    explain.write(workdir, stage, best, {m: x[rows[m]] for m, x in arrays.items()}, label)
     return {
         "name": config.name,
         "system": config.reported.system,
         "dataset": config.data.name,
         "protocol": _protocol(config),
+        "modalities": list(classifiers.modalities(config.model)),
         "seed": config.seed,
         "parameters": parameters,
         "epochs": progress.epoch,
@@ -159,13 +206,27 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
     }
 
 
-def _scalars(outputs: dict, label: np.ndarray) -> dict[str, float]:
+def _start(config: ConfigDict, state: train.TrainState, workdir: Path) -> train.TrainState:
+    """The state with the modules of `config.start` from the best weights of earlier stages."""
+    params, batch_stats = dict(state.params), dict(state.batch_stats)
+    for module, source in config.start.items():
+        stage, _, theirs = source.partition("/")
+        earlier = predict.load(workdir / stage).state
+        for ours, trained in ((params, earlier.params), (batch_stats, earlier.batch_stats)):
+            if module in ours:
+                ours[module] = trained[theirs]
+    return state.replace(params=params, batch_stats=batch_stats)
+
+
+def _scalars(config: ConfigDict, outputs: dict, label: np.ndarray) -> dict[str, float]:
     summary = metrics.summary(outputs["logits"], label)
-    return {k: summary[k] for k in ("loss", "accuracy", "macro_f1")}
+    loss = choose(config.loss, classify.LOSSES, "loss")(outputs["logits"], label)
+    return {"loss": float(loss)} | {k: summary[k] for k in ("accuracy", "macro_f1")}
 
 
 def _protocol(config: ConfigDict) -> str:
-    return config.data.split + (f":{config.data.speaker}" if config.data.speaker else "")
+    split = config.data.split + (f":{config.data.speaker}" if config.data.speaker else "")
+    return split + (", test part validates" if config.protocol == "report" else "")
 
 
 def _refuse_other(workdir: Path, config: ConfigDict) -> None:
@@ -209,13 +270,16 @@ def _write_history(workdir: Path, progress: train.Progress) -> None:
 
 
 def _inputs(split: Split) -> dict[str, np.ndarray]:
-    """What figures show of each example: `image`, and `audio` of its `audio_row`."""
+    """What figures show of each example: `image`, `spectrogram`, and `audio` of its
+    `audio_row`."""
     rows, inputs = split.examples(), {}
     if "image" in rows:
         inputs["image"] = split.corpora["image"].x[rows["image"]]
     if "audio" in rows:
         used, inputs["audio_row"] = np.unique(rows["audio"], return_inverse=True)
         inputs["audio"] = split.corpora["audio"].x[used].astype(np.float16)
+    if "spectrogram" in rows:
+        inputs["spectrogram"] = split.corpora["spectrogram"].x[rows["spectrogram"]]
     return inputs
 
 

@@ -17,6 +17,7 @@ from flax import struct
 from ml_collections import ConfigDict
 
 from fdigits import optim
+from fdigits.config import choose
 from fdigits.data import pipeline
 from fdigits.data.pairing import Split
 from fdigits.errors import UserError
@@ -49,7 +50,7 @@ class Progress:
 
     epoch: int = 0
     best_epoch: int = 0
-    best: float = -np.inf  # validation accuracy of `best_epoch`
+    best: float = -np.inf  # validation score of `best_epoch`
     seconds: float = 0.0  # epochs, validation included
     step_seconds: float = 0.0  # training chunks alone, the first of a process (compiling) left out
     timed_steps: int = 0
@@ -164,7 +165,8 @@ def fit(
     """Trains from where `progress` stands until the epochs or the patience end.
 
     Args:
-      summarise: outputs and labels of the validation split -> scalars, `accuracy` among them.
+      summarise: outputs and labels of the validation split -> scalars, `accuracy` and `loss` among
+        them.
       save: called after each epoch with the state and the progress to come back to.
       tick: called after each chunk with its steps, mean loss and accuracy.
       report: called with each epoch's row of metrics.
@@ -205,12 +207,14 @@ def fit(
         validation = summarise(outputs, splits["validation"].examples()["label"])
         # The last step's gradient shows in no training loss.
         _check_finite(np.array([validation["loss"]]), int(state.step) - 1, epoch)
-        _, plateau_state = plateau.update({}, state.plateau, value=1.0 - validation["accuracy"])
+        score = _score(config, validation)
+        _, plateau_state = plateau.update({}, state.plateau, value=1.0 - score)
         state = state.replace(plateau=plateau_state)
 
         progress.epoch = epoch
-        if validation["accuracy"] > progress.best:
-            progress.best, progress.best_epoch = validation["accuracy"], epoch
+        # Where the test part validates, it must not choose: the last weights are the ones.
+        if score > progress.best or config.protocol == "report":
+            progress.best, progress.best_epoch = score, epoch
         row = {
             "epoch": epoch,
             "step": int(state.step),
@@ -223,6 +227,12 @@ def fit(
         save(state, progress)
         report(row)
     return state
+
+
+def _score(config: ConfigDict, validation: Mapping[str, float]) -> float:
+    """What early stopping, the plateau and the choice of weights want high."""
+    scores = {"accuracy": validation["accuracy"], "loss": -validation["loss"]}
+    return choose(config.monitor, scores, "monitor")
 
 
 def _check_finite(losses: np.ndarray, first_step: int, epoch: int) -> None:

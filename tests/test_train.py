@@ -33,11 +33,12 @@ class Loop:
 
     def __init__(self, corpora, **fields):
         self.config = base("small", "bundled")
+        self.config.model.name = "image"
         self.config.update(dict(epochs=6, batch_size=8, chunk=4) | fields)
         images = {"image": corpora["image"]}
         self.splits = splits(images, paired=False, policy="report", seed=0)
         self.feeder = pipeline.make_feeder("device", {"image": corpora["image"].x})
-        self.stage = Classify(Small())
+        self.stage = Classify(Small(), self.config)
         batch = {"image": corpora["image"].x[:2]}
         self.state = train.create_state(self.stage, self.config, batch, self.steps_per_epoch)
         self.progress = train.Progress()
@@ -171,7 +172,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint(corpora):
     first = pipeline.training_rows(loop.splits["train"], 0, 1)
     earlier = {int(c["label"].sum()) for c in pipeline.chunk_rows(first, 8, 1)}
     position, worst = next((i, s) for i, s in enumerate(sums) if s not in earlier)
-    loop.stage = Breaks(Small())
+    loop.stage = Breaks(Small(), loop.config)
     with pytest.raises(UserError) as told:
         loop.fit(save=lambda state, progress: calls.append(progress.epoch))
     assert f"step {loop.steps_per_epoch + position + 1} (epoch 2)" in str(told.value)

@@ -7,7 +7,13 @@ import numpy as np
 from fdigits.errors import UserError
 
 FRAMES, COEFFICIENTS = 39, 13
-_SHAPES = {"image": (28, 28), "audio": (FRAMES, COEFFICIENTS)}
+PICTURE = (128, 128)  # of a spectrogram: Mel bands, frames
+_KINDS = {
+    "image": ("uint8", (28, 28)),
+    "audio": ("float32", (FRAMES, COEFFICIENTS)),
+    "spectrogram": ("uint8", PICTURE),
+}
+MODALITIES = tuple(_KINDS)  # the order in which an example's parts are named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +21,9 @@ class Corpus:
     """One modality of one data set: N items."""
 
     name: str
-    x: np.ndarray  # images [N,28,28] uint8 (0 paper, 255 ink) | audio [N,39,13] float32 MFCC
+    # images [N,28,28] uint8 (0 paper, 255 ink) | audio [N,39,13] float32 MFCC
+    # | spectrograms [N,128,128] uint8 (row 0 the highest band, 0 quiet, 255 loud)
+    x: np.ndarray
     label: np.ndarray  # [N] int32, 0..9
     id: np.ndarray  # [N] str, unique, stable: "train/00017", "7_theo_3", "seven/0a2b_nohash_0"
     speaker: np.ndarray  # [N] str, "" where unknown and for images
@@ -46,13 +54,17 @@ def check(corpus: Corpus, source: str) -> Corpus:
     """Returns `corpus` if it is sound.
 
     Raises:
-      UserError: wrong shapes, unequal lengths, a label outside 0..9, NaN, or an id that occurs
-        twice; names `source`.
+      UserError: numbers or shapes of no modality, unequal lengths, a label outside 0..9, NaN, or
+        an id that occurs twice; names `source`.
     """
-    modality = "image" if corpus.x.dtype == np.uint8 else "audio"
-    shape = _SHAPES[modality]
-    if corpus.x.shape[1:] != shape:
-        raise UserError(f"{source}: {modality} of shape {corpus.x.shape[1:]}, expected {shape}")
+    dtype, shape = corpus.x.dtype.name, corpus.x.shape[1:]
+    kinds = {modality: shape for modality, (kind, shape) in _KINDS.items() if kind == dtype}
+    if not kinds:
+        raise UserError(f"{source}: numbers of type {dtype}, expected uint8 or float32")
+    modality = next((modality for modality in kinds if kinds[modality] == shape), "")
+    if not modality:
+        expected = " or ".join(map(str, kinds.values()))
+        raise UserError(f"{source}: {' or '.join(kinds)} of shape {shape}, expected {expected}")
     if not len(corpus):
         raise UserError(f"{source}: holds no items")
     for column in ("x", "id", "speaker", "part"):

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from fdigits.config import choose
-from fdigits.data.corpus import Corpus
+from fdigits.data.corpus import MODALITIES, Corpus, check
 from fdigits.errors import UserError
 
 PARTS = ("train", "validation", "test")
+Ratio = tuple[int, int, int]
+Rows = dict[str, np.ndarray]  # by part
 RATIO = (14, 3, 3)  # R0, section 2.1
 
 
@@ -62,9 +64,9 @@ class Split:
         return {m: rows.astype(np.int32) for m, rows in examples.items()} | {"label": label}
 
     def ids(self) -> np.ndarray:
-        """`"image id|audio id"` of each example, `[N]` of str."""
+        """`"image id|audio id"` (or `|spectrogram id`) of each example, `[N]` of str."""
         examples = self.examples()
-        columns = [self.corpora[m].id[examples[m]] for m in ("image", "audio") if m in self.corpora]
+        columns = [self.corpora[m].id[examples[m]] for m in MODALITIES if m in self.corpora]
         if self.paired:
             columns = columns[:1]
         return np.array(["|".join(names) for names in zip(*columns, strict=True)])
@@ -101,35 +103,117 @@ def splits(
     seed: int,
     speaker: str = "",
     limit: int = 0,
+    ratio: Ratio = RATIO,
 ) -> dict[str, Split]:
-    """Train, validation and test part of one, or two paired, corpora."""
+    """Train, validation and test part of one, or two paired, corpora; `ratio` as `split_rows`."""
     rows: dict[str, dict[str, np.ndarray]] = {part: {} for part in PARTS}
     if policy == "speaker" and not any(c.speaker.astype(bool).any() for c in corpora.values()):
         raise UserError("data.split=speaker: this data set names no speakers")
     for modality, corpus in corpora.items():
         source = corpora["audio" if policy == "random" else "image"] if paired else corpus
-        for part, part_rows in split_rows(source, policy, seed, speaker).items():
+        for part, part_rows in split_rows(source, policy, seed, speaker, ratio).items():
             rows[part][modality] = part_rows
     return {part: Split(part, dict(corpora), rows[part], paired, seed, limit) for part in PARTS}
 
 
-def split_rows(corpus: Corpus, policy: str, seed: int, speaker: str = "") -> dict[str, np.ndarray]:
+def test_validates(parts: dict[str, Split]) -> dict[str, Split]:
+    """The reports' way: the validation part is trained on, and the test part validates."""
+    rows = {
+        modality: np.concatenate([rows, parts["validation"].rows[modality]])
+        for modality, rows in parts["train"].rows.items()
+    }
+    train = dataclasses.replace(parts["train"], rows=rows)
+    return {"train": train, "validation": parts["test"], "test": parts["test"]}
+
+
+def extend(split: Split, image_Mx28x28: np.ndarray, label_M: np.ndarray, id_M: np.ndarray) -> Split:
+    """A training split of pictures alone, all it has (`limit` applied) and M further pictures.
+
+    The further ones stand in a new corpus, behind the old one's; other parts keep the old.
+
+    Raises:
+      UserError: the split has recordings; no pictures 28 x 28 uint8 with labels and new names.
+    """
+    if set(split.rows) != {"image"}:
+        raise UserError(
+            f"further pictures need a data set of pictures alone, not of {_kinds(split)}"
+        )
+    corpus = split.corpora["image"]
+    if not len(label_M):
+        return split
+    further = Corpus(
+        corpus.name,
+        image_Mx28x28,
+        np.asarray(label_M, np.int32),
+        np.asarray(id_M),
+        np.full(len(label_M), ""),
+        np.full(len(label_M), "train"),
+    )
+    found, expected = (f"{x.dtype} of shape {x.shape[1:]}" for x in (further.x, corpus.x))
+    if found != expected:
+        raise UserError(f"further pictures: {found}, expected {expected}")
+    check(further, "further pictures")
+    columns = {
+        column: np.concatenate([getattr(corpus, column), getattr(further, column)])
+        for column in ("x", "label", "id", "speaker", "part")
+    }
+    whole = check(Corpus(corpus.name, **columns), f"{corpus.name} and further pictures")
+    rows = np.concatenate([split.rows["image"][: len(split)], np.arange(len(corpus), len(whole))])
+    return dataclasses.replace(split, corpora={"image": whole}, rows={"image": rows}, limit=0)
+
+
+def per_class(split: Split, n: int) -> Split:
+    """At most the first `n` items of each class of a split of one modality, in its order.
+
+    Raises:
+      UserError: the split has two modalities.
+    """
+    if len(split.rows) != 1:
+        raise UserError(
+            f"items per class need a data set of pictures alone, not of {_kinds(split)}"
+        )
+    rows = split.rows[split.lead][: len(split)]
+    label = split.corpora[split.lead].label[rows]
+    kept = [np.flatnonzero(label == digit)[:n] for digit in range(10)]
+    rows = rows[np.sort(np.concatenate(kept))]
+    return dataclasses.replace(split, rows={split.lead: rows}, limit=0)
+
+
+def _kinds(split: Split) -> str:
+    return " and ".join(modality for modality in MODALITIES if modality in split.rows)
+
+
+def split_rows(
+    corpus: Corpus,
+    policy: str,
+    seed: int,
+    speaker: str = "",
+    ratio: Ratio = RATIO,
+) -> Rows:
     """Rows of the train, validation and test part of a corpus, each in a seeded order.
 
-    - `report`: R0's 14:3:3, drawn at random by class. Of pictures and pairs with an official test
-      part, the rest is split (R0 splits the 60,000 training pairs); of recordings, all.
-    - `official`: the corpus' own parts; where it names no validation part, 3 of 17 of its train.
-    - `random`: 14:3:3 of all items; identical items stay together.
+    - `report`: `ratio` (R0's 14:3:3), drawn at random by class. Of pictures and pairs with an
+      official test part, the rest is split (R0 splits the 60,000 training pairs); of recordings,
+      all.
+    - `official`: the corpus' own parts; where it names no validation part, 3 of 17 (by `ratio`) of
+      its train.
+    - `random`: `ratio` of all items; identical items stay together.
     - `speaker`: no speaker in two parts; `speaker` is tested on and the next one in the alphabet
-      validates, or 14:3:3 of the speakers at random. Pictures have no speakers: as `report`.
+      validates, or `ratio` of the speakers at random. Pictures have no speakers: as `report`.
+
+    Raises:
+      UserError: no such policy or speaker; a `ratio` that is not three positive whole numbers; a
+        part without items.
     """
     split = choose(
         policy,
         {"report": _report, "official": _official, "random": _random, "speaker": _speaker},
         "data.split",
     )
+    if len(ratio) != 3 or not all(isinstance(n, int) and n > 0 for n in ratio):
+        raise UserError(f"the parts' ratio {tuple(ratio)} must be three positive whole numbers")
     rng = _rng(seed, "split", zlib.crc32(corpus.name.encode()))
-    parts = split(corpus, rng, speaker)
+    parts = split(corpus, rng, ratio, speaker)
     for part, rows in parts.items():
         if not len(rows):
             raise UserError(
@@ -138,34 +222,34 @@ def split_rows(corpus: Corpus, policy: str, seed: int, speaker: str = "") -> dic
     return {part: rng.permutation(rows) for part, rows in parts.items()}
 
 
-def _report(corpus: Corpus, rng: np.random.Generator, _: str) -> dict[str, np.ndarray]:
+def _report(corpus: Corpus, rng: np.random.Generator, ratio: Ratio, _: str) -> Rows:
     rows = np.arange(len(corpus.label))
     if corpus.x.shape[1:] == (28, 28):
         rows = rows[corpus.part != "test"]
-    return _by_class(rows, corpus.label[rows], rng)
+    return _by_class(rows, corpus.label[rows], rng, ratio)
 
 
-def _official(corpus: Corpus, rng: np.random.Generator, _: str) -> dict[str, np.ndarray]:
+def _official(corpus: Corpus, rng: np.random.Generator, ratio: Ratio, _: str) -> Rows:
     parts = {part: np.flatnonzero(corpus.part == part) for part in PARTS}
     if not len(parts["validation"]):
         rows = parts["train"]
-        drawn = _by_class(rows, corpus.label[rows], rng, (14, 3, 0))
+        drawn = _by_class(rows, corpus.label[rows], rng, (*ratio[:2], 0))
         parts |= {"train": drawn["train"], "validation": drawn["validation"]}
     return parts
 
 
-def _random(corpus: Corpus, rng: np.random.Generator, _: str) -> dict[str, np.ndarray]:
+def _random(corpus: Corpus, rng: np.random.Generator, ratio: Ratio, _: str) -> Rows:
     flat = np.ascontiguousarray(corpus.x.reshape(len(corpus.x), -1))
     keys = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel()
     _, first, twin = np.unique(keys, return_index=True, return_inverse=True)
-    parts = _by_class(np.arange(len(first)), corpus.label[first], rng)
+    parts = _by_class(np.arange(len(first)), corpus.label[first], rng, ratio)
     return {part: np.flatnonzero(np.isin(twin, groups)) for part, groups in parts.items()}
 
 
-def _speaker(corpus: Corpus, rng: np.random.Generator, speaker: str) -> dict[str, np.ndarray]:
+def _speaker(corpus: Corpus, rng: np.random.Generator, ratio: Ratio, speaker: str) -> Rows:
     names = np.unique(corpus.speaker)
     if list(names) == [""]:
-        return _report(corpus, rng, speaker)
+        return _report(corpus, rng, ratio, speaker)
     if len(names) < 3:
         raise UserError(f"{corpus.name} has {len(names)} speakers: data.split=speaker needs 3")
     if speaker:
@@ -174,8 +258,8 @@ def _speaker(corpus: Corpus, rng: np.random.Generator, speaker: str) -> dict[str
         test, validation = names[[at]], names[[(at + 1) % len(names)]]
     else:
         drawn = rng.permutation(names)
-        n = max(1, round(len(names) * RATIO[1] / sum(RATIO)))
-        test, validation = drawn[:n], drawn[n : 2 * n]
+        n, m = (max(1, round(len(names) * ratio[i] / sum(ratio))) for i in (2, 1))
+        test, validation = drawn[:n], drawn[n : n + m]
     parts = {
         "validation": np.isin(corpus.speaker, validation),
         "test": np.isin(corpus.speaker, test),
@@ -184,12 +268,7 @@ def _speaker(corpus: Corpus, rng: np.random.Generator, speaker: str) -> dict[str
     return {part: np.flatnonzero(mask) for part, mask in parts.items()}
 
 
-def _by_class(
-    rows: np.ndarray,
-    label: np.ndarray,
-    rng: np.random.Generator,
-    ratio: tuple[int, int, int] = RATIO,
-) -> dict[str, np.ndarray]:
+def _by_class(rows: np.ndarray, label: np.ndarray, rng: np.random.Generator, ratio: Ratio) -> Rows:
     """Splits rows at random by `ratio`, over all exactly and in each class within two items."""
     by_class = np.lexsort([rng.permutation(len(rows)), label])
     slots = np.concatenate([(np.arange(n) + 0.5) / n for n in ratio if n])

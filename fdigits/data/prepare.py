@@ -4,6 +4,7 @@ A cache file is a plain npz of one data set's arrays with a fingerprint of its s
 the features' settings. Where the source is absent the cache alone is used, and NumPy suffices.
 """
 
+import dataclasses
 import hashlib
 import importlib
 import sys
@@ -15,7 +16,7 @@ import numpy as np
 
 from fdigits.config import nearest
 from fdigits.data import corpus, features
-from fdigits.data.corpus import Corpus, Recordings
+from fdigits.data.corpus import MODALITIES, Corpus, Recordings
 from fdigits.errors import UserError
 from fdigits.files import write_arrays
 
@@ -24,14 +25,21 @@ AUDIO = ("fsdd", "gsc_digits", "audio_mnist", "espeak")
 PAIRED = ("written_spoken",)
 SHIPPED = ("digits", "espeak")
 CACHE = "~/.cache/fdigits"
-VERSION = f"1.{features.VERSION}"  # of the cache files' form and of the features
+VERSIONS = {  # of the cache files' form and of the features; pictures are as in "audio"
+    "audio": f"1.{features.VERSION}",
+    "spectrogram": f"1.spectrogram.{features.SPECTROGRAM_VERSION}",
+}
 
+_FEATURES = {"audio": features.mfcc, "spectrogram": features.spectrogram}
 _COLUMNS = ("x", "label", "id", "speaker", "part")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError)
 
 
 def load(
-    name: str, data_dir: Path | str = "data", cache_dir: Path | str = CACHE
+    name: str,
+    data_dir: Path | str = "data",
+    cache_dir: Path | str = CACHE,
+    spectrogram: bool = False,
 ) -> dict[str, Corpus]:
     """The corpora of a data set, `{"image": Corpus, "audio": Corpus}` or one of them.
 
@@ -39,13 +47,23 @@ def load(
       name: an image set, an audio set, "written_spoken", "bundled", or "<image set>_<audio set>".
       data_dir: folder with the source files; what is missing there is downloaded if it can be.
       cache_dir: folder of prepared arrays.
+      spectrogram: recordings as pictures, `{"spectrogram": Corpus}` in place of "audio"; those of
+        `espeak`, which ships without recordings, are smooth (`features.smoothed`).
 
     Raises:
-      UserError: no such data set; missing files; a damaged or wrong file.
+      UserError: no such data set; missing files; a damaged or wrong file; spectrograms of a set
+        that has none.
     """
     corpora: dict[str, Corpus] = {}
     for member in members(name):
-        corpora |= _load_one(member, Path(data_dir).expanduser(), Path(cache_dir).expanduser())
+        if spectrogram and member in PAIRED:
+            raise UserError(
+                f"{member} has MFCC only, of unknown scale: spectrograms need recordings, "
+                f"one of {', '.join(AUDIO)}"
+            )
+        kind = "spectrogram" if spectrogram and member in AUDIO else "audio"
+        folders = Path(data_dir).expanduser(), Path(cache_dir).expanduser()
+        corpora |= _load_one(member, *folders, kind)
     return corpora
 
 
@@ -71,18 +89,19 @@ def is_paired(name: str) -> bool:
     return name in PAIRED
 
 
-def _load_one(name: str, data_dir: Path, cache_dir: Path) -> dict[str, Corpus]:
+def _load_one(name: str, data_dir: Path, cache_dir: Path, kind: str) -> dict[str, Corpus]:
     if name in SHIPPED:
         from fdigits.data.corpora import bundled
 
-        return bundled.read(name)
+        held = bundled.read(name)
+        return held if kind == "audio" else {kind: _smoothed(held["audio"])}
     source = importlib.import_module(f"fdigits.data.corpora.{name}")
-    cache = cache_dir / f"{name}.npz"
+    cache = cache_dir / (f"{name}.npz" if kind == "audio" else f"{name}.{kind}.npz")
     paths = source.find(data_dir)
     cached, fingerprint_of_cache, damage = None, "", ""
     if cache.exists():
         try:
-            cached, fingerprint_of_cache = _read_cache(name, cache)
+            cached, fingerprint_of_cache = _read_cache(name, cache, VERSIONS[kind])
         except UserError as error:
             damage = str(error)
     if not paths and cached:
@@ -95,38 +114,42 @@ def _load_one(name: str, data_dir: Path, cache_dir: Path) -> dict[str, Corpus]:
         except UserError as error:
             raise UserError(f"{damage}; {error}" if damage else str(error)) from error
         paths = source.find(data_dir)
-    now = fingerprint(paths, data_dir)
+    now = fingerprint(paths, data_dir, VERSIONS[kind])
     if cached and now == fingerprint_of_cache:
         return cached
     if damage:
         print(f"{damage}: preparing it anew", file=sys.stderr)
-    corpora = build(name, paths)
+    corpora = build(name, paths, kind)
     try:
-        _write_cache(cache, corpora, now)
+        _write_cache(cache, corpora, now, VERSIONS[kind])
     except OSError as error:
         print(f"cannot keep {cache} ({error}): it will be prepared again", file=sys.stderr)
     return corpora
 
 
-def build(name: str, paths: list[Path]) -> dict[str, Corpus]:
-    """Reads source files and extracts features, without a cache."""
+def build(name: str, paths: list[Path], kind: str = "audio") -> dict[str, Corpus]:
+    """Reads source files and extracts features, MFCC or "spectrogram", without a cache."""
     found = importlib.import_module(f"fdigits.data.corpora.{name}").read(paths)
     if isinstance(found, dict):
         return found
     if isinstance(found, Corpus):
         return {"image": found}
-    return {"audio": from_recordings(name, found)}
+    return {kind: from_recordings(name, found, kind)}
 
 
-def from_recordings(name: str, found: Recordings, progress: bool = True) -> Corpus:
-    """MFCC corpus of recordings."""
-    x = features.extract(found, progress)
+def from_recordings(name: str, found: Recordings, kind: str = "audio") -> Corpus:
+    """Corpus of recordings' MFCC, or of their spectrograms."""
+    x = features.extract(found, feature=_FEATURES[kind])
     return corpus.check(Corpus(name, x, found.label, found.id, found.speaker, found.part), name)
 
 
-def fingerprint(paths: list[Path], data_dir: Path) -> str:
-    """sha256 over the source files' names below `data_dir`, sizes and digests, and `VERSION`."""
-    total = hashlib.sha256(VERSION.encode())
+def _smoothed(audio: Corpus) -> Corpus:
+    return dataclasses.replace(audio, x=features.smoothed(audio.x))
+
+
+def fingerprint(paths: list[Path], data_dir: Path, version: str) -> str:
+    """sha256 over the source files' names below `data_dir`, sizes and digests, and `version`."""
+    total = hashlib.sha256(version.encode())
     for path in sorted(paths):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -135,30 +158,30 @@ def fingerprint(paths: list[Path], data_dir: Path) -> str:
     return total.hexdigest()
 
 
-def _write_cache(cache: Path, corpora: dict[str, Corpus], now: str) -> None:
+def _write_cache(cache: Path, corpora: dict[str, Corpus], now: str, version: str) -> None:
     arrays = {
         f"{modality}.{column}": getattr(one, column)
         for modality, one in corpora.items()
         for column in _COLUMNS
     }
-    write_arrays(cache, fingerprint=np.array(now), version=np.array(VERSION), **arrays)
+    write_arrays(cache, fingerprint=np.array(now), version=np.array(version), **arrays)
 
 
-def _read_cache(name: str, cache: Path) -> tuple[dict[str, Corpus], str]:
+def _read_cache(name: str, cache: Path, version: str) -> tuple[dict[str, Corpus], str]:
     try:
         with np.load(cache, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-        version = str(arrays["version"])
-        if version == VERSION:
+        found = str(arrays["version"])
+        if found == version:
             corpora = {
                 modality: corpus.check(
                     Corpus(name, *(arrays[f"{modality}.{column}"] for column in _COLUMNS)),
                     f"prepared file {cache}",
                 )
-                for modality in ("image", "audio")
+                for modality in MODALITIES
                 if f"{modality}.x" in arrays
             }
             return corpora, str(arrays["fingerprint"])
     except _UNREADABLE as error:
         raise UserError(f"prepared file {cache} is damaged") from error
-    raise UserError(f"prepared file {cache} is of version {version}, not {VERSION}")
+    raise UserError(f"prepared file {cache} is of version {found}, not {version}")

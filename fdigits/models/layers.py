@@ -14,6 +14,48 @@ torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 Dense = functools.partial(nn.Dense, kernel_init=torch_uniform)
 MOMENTUM, EPSILON = 0.9, 1e-5  # of BatchNorm
 
+# Keras' defaults, in which R4 was written.
+glorot = nn.initializers.glorot_uniform()
+KerasDense = functools.partial(nn.Dense, kernel_init=glorot)
+KERAS_MOMENTUM, KERAS_EPSILON = 0.99, 1e-3  # of BatchNorm and LayerNorm
+
+
+def watch(module: nn.Module, x: jax.Array) -> jax.Array:
+    """Lets Grad-CAM see the activation `x` of a convolution and its gradient; changes nothing."""
+    module.sow("activations", "activation", x)
+    return module.perturb("activation", x)
+
+
+class Conv(nn.Module):
+    """Convolution with a bias: `[B, H, W, C]` -> `[B, H', W', features]`."""
+
+    features: int
+    size: tuple[int, int]
+    padding: str = "VALID"  # or "SAME"
+    kernel_init: nn.initializers.Initializer = glorot
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (*self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        pads = lax.padtype_to_pads(x.shape[1:3], self.size, (1, 1), self.padding)
+        conv = kernels.conv_cpu if jax.default_backend() == "cpu" else kernels.conv
+        return conv(x, kernel, tuple(pads)) + bias
+
+
+class ConvPool(nn.Module):
+    """3 x 3 convolution without padding, ReLU, 2 x 2 max pooling (R4 Table 2).
+
+    `[B, H, W, C]` -> `[B, (H-2)//2, (W-2)//2, features]`.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return kernels.max_pool(watch(self, nn.relu(Conv(self.features, (3, 3))(x))))
+
 
 class ConvBlock(nn.Module):
     """3 x 3 convolution, BatchNorm, ReLU, 2 x 2 max pooling.
@@ -39,7 +81,8 @@ class ConvBlock(nn.Module):
         x = conv(x, kernel, ((1, 1), (1, 1)))
         if not train:
             slope = scale * lax.rsqrt(var.value + EPSILON)
-            return kernels.max_pool(nn.relu(x * slope + (bias - mean.value) * slope + offset))
+            x = nn.relu(x * slope + (bias - mean.value) * slope + offset)
+            return kernels.max_pool(watch(self, x))
         y, batch_mean, batch_var = pool(x, scale, offset, EPSILON)
         mean.value += (1 - MOMENTUM) * (batch_mean + bias - mean.value)
         var.value += (1 - MOMENTUM) * (batch_var - var.value)

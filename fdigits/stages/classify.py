@@ -1,4 +1,4 @@
-"""Stage: a classifier of pictures, recordings, or both, by cross-entropy."""
+"""Stage: a classifier of pictures, recordings, or both."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,42 +7,96 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from ml_collections import ConfigDict
+
+from fdigits import augment
+from fdigits.config import choose
+from fdigits.models import classifiers
 
 Batch = Mapping[str, jax.Array]
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
 
 
-def inputs(batch: Batch) -> dict[str, jax.Array]:
-    """uint8 pictures `[B,28,28]` -> float32 `[B,28,28,1]` by mean 0.5, sd 0.5 (R0); MFCC as is."""
-    if "image" not in batch:
-        return dict(batch)
-    image = (batch["image"].astype(jnp.float32) / 255 - 0.5) / 0.5
-    return {**batch, "image": image[..., None]}
+def cross_entropy(logits_BxV: jax.Array, label_B: jax.Array) -> jax.Array:
+    """Mean cross-entropy."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits_BxV, label_B).mean()
+
+
+def squared_error(scores_BxV: jax.Array, label_B: jax.Array) -> jax.Array:
+    """Mean squared error of scores on one-hot targets (R3)."""
+    return jnp.square(scores_BxV - jax.nn.one_hot(label_B, scores_BxV.shape[-1])).mean()
+
+
+LOSSES = {"cross_entropy": cross_entropy, "mse": squared_error}
 
 
 class Classify(NamedTuple):
-    """The pure functions of the stage, for one model."""
+    """The pure functions of the stage, for one config."""
 
     model: nn.Module
+    config: ConfigDict
+
+    def inputs(self, batch: Batch, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """What the model reads of a batch.
+
+        Pictures `[B,28,28]` uint8 -> `[B,28,28,1]`, spectrograms `[B,128,128,3]` uint8 -> the same
+        shape, both divided by 255; pictures normalised by `data.pixels`; MFCC as they are. With a
+        key, augmentation and noise as the config asks, for training.
+        """
+        read = {}
+        for number, modality in enumerate(classifiers.modalities(self.config.model)):
+            x = batch[modality]
+            if modality != "audio":
+                x = x.astype(jnp.float32) / 255
+            if modality == "image":
+                x = self._picture(x[..., None], key)
+            if key is not None and self.config.input_noise:
+                own = jax.random.fold_in(key, number)
+                x += self.config.input_noise * jax.random.normal(own, x.shape)
+            read[modality] = x.astype(self.dtype)
+        return read
+
+    def _picture(self, x_BxHxWx1: jax.Array, key: jax.Array | None) -> jax.Array:
+        chosen, (mean, std) = self.config.augment, self.config.data.pixels
+        if key is not None and chosen.strength and not chosen.generated:
+            own = jax.random.fold_in(key, 1 << 16)
+            x_BxHxWx1 = augment.apply(chosen.name, x_BxHxWx1, own, chosen.strength)
+        return (x_BxHxWx1 - mean) / std
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """Of activations; parameters, statistics and losses are float32."""
+        return choose(self.config.dtype, DTYPES, "dtype")
 
     def init(self, key: jax.Array, batch: Batch) -> dict:
         """Variables `params` and, where the model normalises by batches, `batch_stats`."""
-        return self.model.init(key, inputs(batch), train=False)
+        return self.model.init(key, self.inputs(batch), train=False)
 
     def loss(self, params, batch_stats, batch: Batch, key: jax.Array):
-        """Mean cross-entropy; aux: new batch statistics, and loss and accuracy."""
+        """The config's loss and the model's penalties; aux: new statistics, loss and accuracy."""
         outputs, mutated = self.model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            inputs(batch),
+            {"params": self._cast(params), "batch_stats": batch_stats},
+            self.inputs(batch, key),
             train=True,
             rngs={"dropout": key},
-            mutable=["batch_stats"],
+            mutable=["batch_stats", "losses"],
         )
-        logits, label = outputs["logits"], batch["label"]
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
+        logits, label = outputs["logits"].astype(jnp.float32), batch["label"]
+        loss = choose(self.config.loss, LOSSES, "loss")(logits, label)
         metrics = {"loss": loss, "accuracy": (logits.argmax(-1) == label).mean()}
-        return loss, (mutated.get("batch_stats", {}), metrics)
+        penalties = jax.tree.leaves(mutated.get("losses", {}))
+        return loss + sum(penalties), (mutated.get("batch_stats", {}), metrics)
 
     def evaluate(self, params, batch_stats, batch: Batch) -> dict[str, jax.Array]:
-        """`logits` `[B, 10]` and the embeddings, without dropout."""
-        variables = {"params": params, "batch_stats": batch_stats}
-        return self.model.apply(variables, inputs(batch), train=False)
+        """`logits` `[B, 10]` and the embeddings, without dropout, float32."""
+        variables = {"params": self._cast(params), "batch_stats": batch_stats}
+        outputs = self.model.apply(variables, self.inputs(batch), train=False)
+        return {name: array.astype(jnp.float32) for name, array in outputs.items()}
+
+    def _cast(self, params):
+        return jax.tree.map(lambda p: p.astype(self.dtype), params)
+
+
+def make(config: ConfigDict) -> Classify:
+    """The stage of a config."""
+    return Classify(classifiers.make(config.model), config)

@@ -202,11 +202,19 @@ def test_check_names_what_is_wrong():
         "part": np.full(3, "train"),
     }
     assert len(check(Corpus("x", **good), "here")) == 3
+    for shape in ((28, 28), (128, 128)):
+        assert len(check(Corpus("x", **good | {"x": np.zeros((3, *shape), np.uint8)}), "here")) == 3
     nan = good["x"].copy()
     nan[1, 2, 3] = np.nan
     for change, message in [
         ({"x": nan}, "here: features of item b hold NaN"),
         ({"x": good["x"][:, :38]}, r"here: audio of shape \(38, 13\)"),
+        (
+            {"x": np.zeros((3, 128, 100), np.uint8)},
+            r"image or spectrogram of shape \(128, 100\), expected \(28, 28\) or \(128, 128\)",
+        ),
+        ({"x": np.zeros((3, 128, 128), np.float32)}, r"here: audio of shape \(128, 128\)"),
+        ({"x": good["x"].astype(float)}, "numbers of type float64, expected uint8 or float32"),
         ({"id": np.array(["a", "b", "a"])}, "occurs twice"),
         ({"part": np.full(2, "train")}, "2 part but 3 labels"),
         ({"label": np.array([0, 1, 10])}, "item 2 has label 10"),

@@ -1,3 +1,5 @@
+import warnings
+
 import librosa
 import numpy as np
 import pytest
@@ -5,7 +7,7 @@ from scipy import fft
 
 from fdigits.data import features
 from fdigits.data.corpus import Recordings
-from fdigits.data.features import mfcc
+from fdigits.data.features import colour, mfcc, smoothed, spectrogram
 from fdigits.errors import UserError
 
 
@@ -121,23 +123,151 @@ def test_silence_and_any_length_are_finite(samples):
         assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("feature", [mfcc, spectrogram])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_bad_samples_name_the_recording(bad):
+def test_bad_samples_name_the_recording(bad, feature):
     signals = [word(8_000), word(8_000)]
     signals[1][100] = bad
     with pytest.raises(UserError, match="recording w1: holds NaN or infinite samples"):
-        features.extract(recordings(signals, 8_000))
+        features.extract(recordings(signals, 8_000), feature=feature)
 
 
+@pytest.mark.parametrize("feature", [mfcc, spectrogram])
 @pytest.mark.parametrize("signal", [np.zeros(0), np.zeros((100, 2))])
-def test_no_samples_and_two_channels_are_refused(signal):
+def test_no_samples_and_two_channels_are_refused(signal, feature):
     with pytest.raises(UserError, match="recording"):
-        mfcc(signal, 8_000)
+        feature(signal, 8_000)
 
 
-def test_many_in_parallel_equal_each_alone():
+@pytest.mark.parametrize("feature", [mfcc, spectrogram])
+def test_many_in_parallel_equal_each_alone(feature):
     signals = [word(8_000, 0.1, seed) for seed in range(7)] * 45
-    found = features.extract(recordings(signals, 8_000), progress=False)
-    assert found.shape == (315, 39, 13)
+    found = features.extract(recordings(signals, 8_000), progress=False, feature=feature)
+    assert len(found) == 315
     for i in (0, 6, 308):
-        np.testing.assert_array_equal(found[i], mfcc(signals[i], 8_000))
+        alone = feature(signals[i], 8_000)
+        np.testing.assert_array_equal(found[i], alone)
+        assert found.dtype == alone.dtype
+
+
+@pytest.mark.parametrize("feature", [mfcc, spectrogram])
+def test_no_recordings_are_refused(feature):
+    with pytest.raises(UserError, match=f"no recordings to make {feature.__name__} of"):
+        features.extract(recordings([], 8_000), feature=feature)
+
+
+def tone(hertz: float, seconds: float, rate: int = 16_000) -> np.ndarray:
+    return np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate)
+
+
+def nearest_row(hertz: float) -> int:
+    middles = librosa.mel_frequencies(130, fmin=0, fmax=4_000)[1:-1]
+    return 127 - int(np.argmin(np.abs(middles - hertz)))
+
+
+@pytest.mark.parametrize(("low", "high"), [(150, 3_800), (440, 1_200), (990, 2_000)])
+def test_a_tone_stands_at_its_frequency_and_time(low, high):
+    """A low tone of .2 s, then a high one; the word's middle is the picture's."""
+    picture = spectrogram(np.concatenate([tone(low, 0.2), tone(high, 0.2)]), 16_000)
+    assert (picture.shape, picture.dtype) == ((128, 128), np.uint8)
+    first, second = slice(42, 60), slice(68, 86)  # of 38.4 to 64 and 64 to 89.6, less the window
+    assert abs(np.median(picture[:, first].argmax(0)) - nearest_row(low)) <= 1
+    assert abs(np.median(picture[:, second].argmax(0)) - nearest_row(high)) <= 1
+    assert not picture[:, :35].any() and not picture[:, 93:].any()
+
+
+def test_the_bands_of_a_loud_tone_have_all_its_power():
+    picture = spectrogram(tone(700, 1), 16_000)[:, 30:98].astype(float)
+    power = 10 ** ((picture / 255 - 1) * -features.QUIETEST / 10) * (picture > 0)
+    np.testing.assert_allclose(power.sum(0), 1, atol=0.03)
+
+
+def test_a_chirp_rises():
+    time = np.arange(16_000) / 16_000
+    chirp = np.sin(2 * np.pi * (200 + 1_700 * time) * time)  # 200 to 3,600 Hz
+    rows = spectrogram(chirp, 16_000)[:, 3:-3].argmax(0)
+    assert (np.diff(rows) <= 0).all()
+    assert abs(rows[0] - nearest_row(280)) <= 3 and abs(rows[-1] - nearest_row(3_520)) <= 3
+
+
+def test_backwards_is_the_mirror_image():
+    signal = word(16_000)
+    signal -= signal.mean()
+    mirrored = spectrogram(signal[::-1], 16_000)[:, ::-1].astype(int)
+    assert np.abs(mirrored - spectrogram(signal, 16_000)).mean() < 0.5
+
+
+def test_level_offset_rate_and_silence_around_do_not_matter_to_pictures():
+    signal = word(8_000)
+    expected = spectrogram(signal, 8_000).astype(int)
+    centred = signal - signal.mean()
+    for other in (
+        spectrogram(0.05 * signal + 0.2, 8_000),
+        spectrogram(300 * signal, 8_000),
+        spectrogram(np.pad(centred, (4_000, 9_000)), 8_000),
+    ):
+        assert np.abs(other - expected).max() <= 2
+    assert np.mean(spectrogram(word(48_000), 48_000) != expected) < 0.1  # the edges ring
+
+
+@pytest.mark.parametrize("samples", [1, 399, 16_000, 50_000])
+def test_silence_is_black(samples):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of Mel bands without a bin
+        for signal in (np.zeros(samples), np.full(samples, 0.3)):
+            assert not spectrogram(signal, 16_000).any()
+
+
+def test_colour_loses_nothing():
+    import jax.numpy as jnp
+
+    intensity = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    colours = colour(intensity)
+    assert (colours.shape, colours.dtype) == ((16, 16, 3), np.uint8)
+    np.testing.assert_array_equal(colours.sum(-1, dtype=int), 3 * intensity.astype(int))
+    assert (np.diff(colours.reshape(256, 3).astype(int), axis=0) >= 0).all()
+    assert colours[5, 5].tolist() == [255, 0, 0]  # 85
+    assert colours[10, 10].tolist() == [255, 255, 0]  # 170
+    np.testing.assert_array_equal(colour(jnp.asarray(intensity)), colours)
+
+
+def blocks(pictures: np.ndarray) -> np.ndarray:
+    """[N, 128, 128] -> [N, 32, 32] means: about what 26 bands and 39 frames tell."""
+    return pictures.reshape(-1, 32, 4, 32, 4).mean((2, 4))
+
+
+def test_smoothed_pictures_resemble_the_recordings_own():
+    signals = [word(16_000, 0.5, seed) for seed in range(8)]
+    own = blocks(np.stack([spectrogram(signal, 16_000) for signal in signals]))
+    found = smoothed(np.stack([mfcc(signal, 16_000) for signal in signals]))
+    assert (found.shape, found.dtype) == ((8, 128, 128), np.uint8)
+    for one, other in zip(own, blocks(found), strict=True):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.7  # lone tones have no formants
+
+
+def test_smoothed_noise_has_the_level_of_its_picture():
+    """Noise has no harmonics that 26 bands could miss."""
+    noise = np.random.default_rng(0).normal(size=(12, 16_000))
+    own = np.stack([spectrogram(one, 16_000) for one in noise])[:, 8:, 8:-8].mean()
+    found = smoothed(np.stack([mfcc(one, 16_000) for one in noise]))[:, 8:, 8:-8].mean()
+    below_4_khz = 255 * 10 * np.log10(2) / -features.QUIETEST  # the energy term counts all
+    assert abs(found - below_4_khz - own) < 13  # 2.5 dB, the mean logarithm of a narrow band
+
+
+def test_smoothed_silence_is_black():
+    silence = mfcc(np.zeros(16_000, np.float32), 16_000)
+    assert not smoothed(silence[None]).any()
+    assert smoothed(np.empty((0, 39, 13), np.float32)).shape == (0, 128, 128)
+
+
+@pytest.mark.real
+def test_smoothed_pictures_resemble_those_of_real_recordings(real_data):
+    from fdigits.data.corpora import fsdd
+
+    held = fsdd.read(fsdd.find(real_data))
+    rows = range(0, 3_000, 60)
+    own = blocks(np.stack([spectrogram(held.signal[i], held.rate) for i in rows]))
+    found = blocks(smoothed(np.stack([mfcc(held.signal[i], held.rate) for i in rows])))
+    alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(own, found, strict=True)]
+    assert np.median(alike) > 0.92
+    assert np.min(alike) > 0.8

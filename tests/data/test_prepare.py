@@ -55,8 +55,75 @@ def test_prepares_and_caches(folders, monkeypatch):
     assert prepare.load("fsdd", *folders)["audio"].id.tolist() == found.id.tolist()
 
 
+def test_spectrograms_are_cached_beside_the_mfcc(folders, monkeypatch):
+    audio = prepare.load("fsdd", *folders)["audio"]
+    before = (folders[1] / "fsdd.npz").read_bytes()
+    loaded = prepare.load("digits_fsdd", *folders, spectrogram=True)
+    assert set(loaded) == {"image", "spectrogram"}
+    found = loaded["spectrogram"]
+    assert (found.x.shape, found.x.dtype) == ((8, 128, 128), np.uint8)
+    assert found.x.max() > 150
+    monkeypatch.setattr(prepare, "build", lambda *_: pytest.fail("did not use the cache"))
+    hide_source(folders[0])
+    cached = prepare.load("fsdd", *folders, spectrogram=True)["spectrogram"]
+    for column in ("x", "label", "id", "speaker", "part"):
+        np.testing.assert_array_equal(getattr(found, column), getattr(cached, column))
+    for column in ("label", "id", "speaker", "part"):
+        np.testing.assert_array_equal(getattr(found, column), getattr(audio, column))
+    assert (folders[1] / "fsdd.npz").read_bytes() == before
+    assert len(prepare.load("fsdd", *folders)["audio"]) == 8
+
+
+def test_each_kind_has_its_own_version(folders, monkeypatch):
+    prepare.load("fsdd", *folders)
+    prepare.load("fsdd", *folders, spectrogram=True)
+    monkeypatch.setitem(prepare.VERSIONS, "spectrogram", "0.0")
+    built = []
+    build = prepare.build
+    monkeypatch.setattr(prepare, "build", lambda *args: built.append(args[-1]) or build(*args))
+    prepare.load("fsdd", *folders)
+    prepare.load("fsdd", *folders, spectrogram=True)
+    assert built == ["spectrogram"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "shape", "mfcc"])
+def test_damaged_cache_of_spectrograms(folders, damage, capsys, no_network):
+    found = prepare.load("fsdd", *folders, spectrogram=True)["spectrogram"]
+    cache = folders[1] / "fsdd.spectrogram.npz"
+    if damage == "cut":
+        cache.write_bytes(cache.read_bytes()[:5_000])
+    elif damage == "shape":
+        with np.load(cache) as file:
+            arrays = dict(file)
+        np.savez(cache, **arrays | {"spectrogram.x": arrays["spectrogram.x"][:, 1:]})
+    else:
+        prepare.load("fsdd", *folders)
+        (folders[1] / "fsdd.npz").rename(cache)
+    broken = cache.read_bytes()
+    again = prepare.load("fsdd", *folders, spectrogram=True)["spectrogram"]
+    np.testing.assert_array_equal(again.x, found.x)
+    assert "preparing it anew" in capsys.readouterr().err
+    hide_source(folders[0])
+    cache.write_bytes(broken)
+    with pytest.raises(UserError, match=r"prepared file .*fsdd\.spectrogram\.npz.*recordings/"):
+        prepare.load("fsdd", *folders, spectrogram=True)
+
+
+def test_spectrograms_of_shipped_mfcc_and_of_none():
+    whole = prepare.load("bundled", spectrogram=True)
+    assert set(whole) == {"image", "spectrogram"}
+    audio, pictures = prepare.load("espeak")["audio"], whole["spectrogram"]
+    assert (pictures.x.shape, pictures.x.dtype) == ((len(audio), 128, 128), np.uint8)
+    np.testing.assert_array_equal(pictures.id, audio.id)
+    assert set(prepare.load("digits", spectrogram=True)) == {"image"}
+    with pytest.raises(UserError, match="written_spoken has MFCC only") as caught:
+        prepare.load("written_spoken", spectrogram=True)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_cache_alone_needs_numpy_only(folders):
     prepare.load("fsdd", *folders)
+    prepare.load("fsdd", *folders, spectrogram=True)
     hide_source(folders[0])
     program = f"""
         import sys
@@ -68,6 +135,8 @@ def test_the_cache_alone_needs_numpy_only(folders):
         folders = {str(folders[0])!r}, {str(folders[1])!r}
         assert len(prepare.load("digits_fsdd", *folders)["audio"]) == 8
         assert len(prepare.load("bundled")["audio"]) > 2000
+        assert len(prepare.load("digits_fsdd", *folders, spectrogram=True)["spectrogram"]) == 8
+        assert len(prepare.load("espeak", spectrogram=True)["spectrogram"]) > 2000
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
 
@@ -82,13 +151,13 @@ def test_changed_source_is_prepared_anew(folders):
 
 def test_changed_recipe_is_prepared_anew(folders, monkeypatch):
     prepare.load("fsdd", *folders)
-    monkeypatch.setattr(prepare, "VERSION", "0.0")
+    monkeypatch.setitem(prepare.VERSIONS, "audio", "0.0")
     built = []
     build = prepare.build
     monkeypatch.setattr(prepare, "build", lambda *args: built.append(args) or build(*args))
     prepare.load("fsdd", *folders)
     assert built
-    monkeypatch.setattr(prepare, "VERSION", "0.1")
+    monkeypatch.setitem(prepare.VERSIONS, "audio", "0.1")
     hide_source(folders[0])
     monkeypatch.setattr(download, "fetch", lambda *_: (_ for _ in ()).throw(UserError("missing")))
     with pytest.raises(UserError, match=r"is of version 0\.0, not 0\.1; missing"):
@@ -135,17 +204,15 @@ def test_a_cache_that_cannot_be_written_is_no_failure(folders, capsys):
     assert "will be prepared again" in capsys.readouterr().err
 
 
-def test_fingerprint_knows_the_recipe_not_the_folder(tmp_path, monkeypatch):
+def test_fingerprint_knows_the_recipe_not_the_folder(tmp_path):
     for name in ("a", "b"):
         write_folder(tmp_path / name / "fsdd", FILES)
     prints = {
-        prepare.fingerprint(sorted((tmp_path / n).rglob("*.wav")), tmp_path / n) for n in "ab"
+        prepare.fingerprint(sorted((tmp_path / n).rglob("*.wav")), tmp_path / n, "1") for n in "ab"
     }
     assert len(prints) == 1
-    monkeypatch.setattr(prepare, "VERSION", "0.0")
-    assert (
-        prepare.fingerprint(sorted((tmp_path / "a").rglob("*.wav")), tmp_path / "a") not in prints
-    )
+    paths = sorted((tmp_path / "a").rglob("*.wav"))
+    assert prepare.fingerprint(paths, tmp_path / "a", "2") not in prints
 
 
 def test_names(folders):

@@ -1,0 +1,42 @@
+"""Convolutions on pictures and 1-D convolutions on recordings, fused (R3).
+
+python launch.py --config=configs/conv1d_fusion.py[:DATA][,modality=image|audio][,protocol=report]
+
+Three stages: each encoder alone, by the squared error of its scores on one-hot targets; then both,
+concatenated, with dense layers, by cross-entropy. R3 gives no sizes, rates or epochs: the picture
+encoder is R0's, the others are chosen here, once, and the encoders go on learning when fused.
+
+Reported (R3, written_spoken, class-code test set): fusion macro-F1 .978; accuracy of the picture
+encoder alone 95.1 %, of the recording encoder alone 83.4 %.
+"""
+
+from fdigits.config import base, choose, parse_arg
+
+REPORTED = dict(fusion=dict(macro_f1=0.978), image=dict(accuracy=0.951), audio=dict(accuracy=0.834))
+
+
+def get_config(arg: str = ""):
+    choice = parse_arg(arg, data="bundled", modality="fusion", protocol="held_out")
+    modality = choice["modality"]
+    reported = choose(modality, REPORTED, "modality")
+    config = base(f"conv1d_{modality}", choice["data"])
+    config.model.update(name=modality, audio="conv1d")
+    config.data.update(ratio=(7, 1, 2), pixels=(0.0, 1.0))
+    config.protocol = choice["protocol"]
+    config.epochs = 10
+    config.batch_size = 64
+    config.plateau.patience = 0
+    config.optimizer.weight_decay = 0.0
+    config.reported.update(reported, system=f"R3 {modality}", source="R3 Results")
+    if modality != "fusion":
+        config.loss = "mse"
+        return config.lock()
+    config.model.hidden = (128,)
+    for name in ("image", "audio"):
+        config.stages[name] = dict(
+            loss="mse",
+            model=dict(name=name, hidden=()),
+            reported=dict(system=f"R3 {name}", macro_f1=0.0) | REPORTED[name],
+        )
+        config.start[f"{name}_encoder"] = f"{name}/encoder"
+    return config.lock()
