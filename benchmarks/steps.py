@@ -27,7 +27,7 @@ from fdigits.config import choose
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import write_json
 from fdigits.models import classifiers
-from fdigits.stages.classify import Classify
+from fdigits.stages import classify
 
 CONFIGS = {
     "image_cnn": ("image", ""),
@@ -35,6 +35,15 @@ CONFIGS = {
     "audio_lstm": ("audio", "net=lstm"),
     "hybrid_cnn": ("hybrid", ""),
     "hybrid_lstm": ("hybrid", "audio=lstm"),
+    "fusion_weighted": ("weighted_fusion", ""),
+    "conv1d_fusion": ("conv1d_fusion", ""),  # its last stage
+    **{f"attention_{x}": ("attention", x) for x in ("base", "spatial", "self", "cbam", "se")},
+    **{f"spectrogram_{x}": ("spectrogram", x) for x in ("lenet", "cbam", "hybrid")},
+}
+# Training seconds of a variant over those of its base (R4 Tables 10 and 13).
+REPORTED_TIMES = {
+    "attention_base": dict(spatial=1.17, self=1.95, cbam=1.53, se=1.08),
+    "spectrogram_lenet": dict(cbam=2.45, hybrid=1.09),
 }
 PEERS = {"torch": False, "torch_compile": True}  # compiled?
 
@@ -49,14 +58,28 @@ def load_config(model: str) -> ConfigDict:
 
 
 def random_chunk(config: ConfigDict) -> dict[str, np.ndarray]:
-    """`chunk` batches as the feeder gives them, image uint8 `[K, B, 28, 28]`, of a fixed seed."""
+    """`chunk` batches as the feeder gives them, of a fixed seed.
+
+    Uint8 pictures `[K, B, 28, 28]` and spectrograms `[K, B, 128, 128, 3]`.
+    """
     rng, shape = np.random.default_rng(0), (config.chunk, config.batch_size)
-    arrays = {
-        "image": rng.integers(0, 256, (*shape, 28, 28), dtype=np.uint8),
-        "audio": rng.standard_normal((*shape, 39, 13), dtype=np.float32),
-        "label": rng.integers(0, 10, shape, dtype=np.int32),
+    makers = {
+        "image": lambda: rng.integers(0, 256, (*shape, 28, 28), dtype=np.uint8),
+        "audio": lambda: rng.standard_normal((*shape, 39, 13), dtype=np.float32),
+        "spectrogram": lambda: rng.integers(0, 256, (*shape, 128, 128, 3), dtype=np.uint8),
+        "label": lambda: rng.integers(0, 10, shape, dtype=np.int32),
     }
-    return {name: arrays[name] for name in (*classifiers.modalities(config.model), "label")}
+    return {name: makers[name]() for name in (*classifiers.modalities(config.model), "label")}
+
+
+def floats(config: ConfigDict, chunk: dict) -> dict:
+    """As `Classify.inputs`, before noise: what peers read, made before the clock starts."""
+    made, (mean, sd) = dict(chunk), config.data.pixels
+    for name in made.keys() & {"image", "spectrogram"}:
+        made[name] = made[name] / np.float32(255)
+    if "image" in made:
+        made["image"] = ((made["image"] - np.float32(mean)) / np.float32(sd))[..., None]
+    return made
 
 
 def batch_at(chunk: dict, i: int) -> dict:
@@ -65,7 +88,7 @@ def batch_at(chunk: dict, i: int) -> dict:
 
 def fdigits_runners(config: ConfigDict, chunk: dict) -> tuple[dict[str, Callable], int]:
     """Calls that take K steps, one by one or as a chunk, and return K; the parameter count."""
-    stage = Classify(classifiers.make(config.model))
+    stage = classify.make(config)
     step = train.make_train_step(stage, optim.make(config.optimizer, steps_per_epoch=1000))
     one, many = train.compile_step(step), train.make_train_chunk(step)
     on_device = jax.device_put(chunk)
@@ -88,15 +111,10 @@ def fdigits_runners(config: ConfigDict, chunk: dict) -> tuple[dict[str, Callable
     return {"step": run_step, "chunk": run_chunk}, count
 
 
-def peer_runners(
-    peers, names: list[str], model: str, config: ConfigDict, chunk: dict
-) -> dict[str, Callable]:
-    floats = dict(chunk)
-    if "image" in floats:  # as `classify.inputs`, but before the clock starts
-        floats["image"] = ((floats["image"] / np.float32(255) - 0.5) / 0.5)[..., None]
-    batches = [batch_at(floats, i) for i in range(config.chunk)]
-    rule = config.optimizer.learning_rate, config.optimizer.weight_decay
-    return {name: peers.runner(model, batches, *rule, compiled=PEERS[name]) for name in names}
+def peer_runners(peers, names: list[str], config: ConfigDict, chunk: dict) -> dict[str, Callable]:
+    read = floats(config, chunk)
+    batches = [batch_at(read, i) for i in range(config.chunk)]
+    return {name: peers.runner(config, batches, compiled=PEERS[name]) for name in names}
 
 
 def busy_seconds() -> float | None:
@@ -130,7 +148,7 @@ def benchmark(model: str, peers, names: list[str], rounds: int, seconds: float) 
     config = load_config(model)
     chunk = random_chunk(config)
     runners, count = fdigits_runners(config, chunk)
-    runners |= peer_runners(peers, names, model, config, chunk) if names else {}
+    runners |= peer_runners(peers, names, config, chunk) if names else {}
     for run in [*runners.values()] * 2:
         run()
     rates, others = {name: [] for name in runners}, {name: [] for name in runners}
@@ -138,7 +156,7 @@ def benchmark(model: str, peers, names: list[str], rounds: int, seconds: float) 
         rate, busy = measure(runners[name], seconds)
         rates[name].append(round(rate, 2))
         others[name].append(busy)
-    parameters = {"fdigits": count} | ({"torch": peers.parameters(model)} if names else {})
+    parameters = {"fdigits": count} | ({"torch": peers.parameters(config.model)} if names else {})
     ratios = {
         name: [round(a / b, 3) for a, b in zip(rates["chunk"], rates[name], strict=True)]
         for name in names
@@ -164,6 +182,37 @@ def table(results: dict[str, dict], names: list[str]) -> Table:
         busy = [b for values in result["cores_busy_elsewhere"].values() for b in values]
         busy = "?" if None in busy else spread(busy, 1)
         shown.add_row(model, str(result["batch_size"]), *rates, *ratios, busy)
+    return shown
+
+
+def relative_times(results: dict[str, dict]) -> dict[str, dict[str, float]]:
+    """Time of a step of each variant over its base's, by medians; chunk is fdigits'.
+
+    Both were measured in different rounds. `reported` is the report's ratio.
+    """
+    relative = {}
+    for base, reported in REPORTED_TIMES.items():
+        for variant, ratio in reported.items():
+            model = f"{base.partition('_')[0]}_{variant}"
+            if base not in results or model not in results:
+                continue
+            ours, theirs = (results[name]["steps_per_second"] for name in (model, base))
+            times = {
+                name: round(statistics.median(theirs[name]) / statistics.median(rates), 3)
+                for name, rates in ours.items()
+                if name != "step"
+            }
+            relative[model] = times | {"reported": ratio}
+    return relative
+
+
+def relative_table(relative: dict[str, dict[str, float]], names: list[str]) -> Table:
+    shown = Table(title="time of a step, relative to the model without attention")
+    columns = ["chunk", *names, "reported"]
+    for column in ["model", *columns]:
+        shown.add_column(column, justify="left" if column == "model" else "right")
+    for model, times in relative.items():
+        shown.add_row(model, *(f"{times[column]:.2f}" for column in columns))
     return shown
 
 
@@ -212,6 +261,9 @@ def main() -> None:
             status.update(f"{model} ...")
             results[model] = benchmark(model, peers, names, args.rounds, args.seconds)
     Console().print(table(results, names))
+    relative = relative_times(results)
+    if relative:
+        Console().print(relative_table(relative, names))
     if args.json:
         about = {
             "hardware": provenance.hardware(),
@@ -219,7 +271,7 @@ def main() -> None:
             "commit": provenance.commit(),
             "seconds": args.seconds,
         }
-        write_json(args.json, about | {"models": results})
+        write_json(args.json, about | {"models": results, "relative_time": relative})
 
 
 if __name__ == "__main__":

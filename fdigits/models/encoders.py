@@ -132,7 +132,7 @@ class PlainEncoder(nn.Module):
         for filters, attend in zip(
             (32, 64), choose(self.attention, variants, "model.attention"), strict=True
         ):
-            x = ConvPool(filters)(x)
+            x = ConvPool(filters)(x, train)
             if attend:
                 x = attend()(x)
         x = nn.relu(KerasDense(self.width)(x.reshape(x.shape[0], -1)))

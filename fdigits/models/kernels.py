@@ -17,7 +17,10 @@ Normalised = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def conv(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
-    """`[B, H, W, C]`, kernel `[h, w, C, F]` -> `[B, H', W', F]`; pads ((top, bottom), ...)."""
+    """`[B, H, W, C]`, kernel `[h, w, C, F]` -> `[B, H', W', F]`.
+
+    Pads ((top, bottom), (left, right)); a negative one leaves out.
+    """
     dims = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=dims)
 
@@ -38,7 +41,9 @@ def _conv_backward(pads, saved, dy):
 
     # Kernel: every shift of the input, [h·w·C, H'·B·W'], times dy. Channels lead, then rows, so
     # that the shifts across are few short copies and the shifts down are whole blocks.
-    padded = jnp.pad(x.transpose(3, 1, 0, 2), ((0, 0), pads[0], (0, 0), pads[1]))
+    none = (0, 0)
+    around = [(*pad, 0) for pad in (none, pads[0], none, pads[1])]
+    padded = lax.pad(x.transpose(3, 1, 0, 2), jnp.zeros((), x.dtype), around)
     across = jnp.stack([padded[..., j : j + wide] for j in range(w)])  # [w, C, H, B, W']
     patches = jnp.stack([across[:, :, i : i + high] for i in range(h)])
     dkernel = patches.reshape(h * w * channels, -1) @ dy.swapaxes(0, 1).reshape(-1, features)
@@ -57,6 +62,36 @@ def max_pool(x: jax.Array) -> jax.Array:
     Of equal maxima the first, row by row, takes the gradient, as in PyTorch.
     """
     return nn.max_pool(x, (2, 2), (2, 2))
+
+
+def relu_pool(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """`max_pool` of the ReLU of x + bias: `[B, H, W, C]` -> `[B, H//2, W//2, C]`."""
+    return max_pool(nn.relu(x + bias))
+
+
+@jax.custom_vjp
+def relu_pool_cpu(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """`relu_pool` in few passes."""
+    return _relu_pool_forward(x, bias)[0]
+
+
+def _relu_pool_forward(x, bias):
+    # Comparisons are cheaper than `jnp.maximum`, and let a NaN through as it does.
+    highest = functools.reduce(lambda a, b: jnp.where(b <= a, a, b), _corners(x)) + bias
+    y = jnp.where(highest <= 0, 0, highest)
+    return y, (x, y, bias)
+
+
+def _relu_pool_backward(saved, dy):
+    x, y, bias = saved
+    dy = jnp.where(y > 0, dy, 0)
+    first = jnp.full(y.shape, 3, jnp.uint8)
+    for place, corner in reversed(list(enumerate(_corners(x)[:3]))):
+        first = jnp.where(corner + bias == y, jnp.uint8(place), first)
+    return _spread(dy, first, x.shape), dy.sum((0, 1, 2))
+
+
+relu_pool_cpu.defvjp(_relu_pool_forward, _relu_pool_backward)
 
 
 def norm_relu_pool(x: jax.Array, scale: jax.Array, offset: jax.Array, epsilon: float) -> Normalised:
@@ -116,14 +151,18 @@ def _norm_relu_pool_backward(epsilon, saved, cotangents):
     # the last two are a line in x.
     line = -slope * inverse * dscale / (x.size // x.shape[-1])
     shift = -slope * doffset / (x.size // x.shape[-1]) - line * mean
-    (batch, height, width, channels), (high, wide) = x.shape, y.shape[1:3]
+    return _spread(dy * slope, first, x.shape) + (line * x + shift), dscale, doffset
+
+
+def _spread(dy, first, shape):
+    """Puts each of dy `[B, h, w, C]` at the corner `first` of its square; else 0, of `shape`."""
+    (batch, height, width, channels), (high, wide) = shape, dy.shape[1:3]
     place = jnp.arange(4, dtype=jnp.uint8).reshape(2, 1, 2, 1)
     at = first[:, :, None, :, None] == place
-    spread = jnp.where(at, (dy * slope)[:, :, None, :, None], 0)
+    spread = jnp.where(at, dy[:, :, None, :, None], 0)
     spread = spread.reshape(batch, 2 * high, 2 * wide, channels)
     rest = (0, height - 2 * high), (0, width - 2 * wide)
-    spread = jnp.pad(spread, ((0, 0), *rest, (0, 0)))
-    return spread + (line * x + shift), dscale, doffset
+    return jnp.pad(spread, ((0, 0), *rest, (0, 0)))
 
 
 norm_relu_pool_cpu.defvjp(_norm_relu_pool_forward, _norm_relu_pool_backward)

@@ -17,6 +17,7 @@ MOMENTUM, EPSILON = 0.9, 1e-5  # of BatchNorm
 # Keras' defaults, in which R4 was written.
 glorot = nn.initializers.glorot_uniform()
 KerasDense = functools.partial(nn.Dense, kernel_init=glorot)
+VALID = ((0, 0), (0, 0))
 KERAS_MOMENTUM, KERAS_EPSILON = 0.99, 1e-3  # of BatchNorm and LayerNorm
 
 
@@ -53,8 +54,16 @@ class ConvPool(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return kernels.max_pool(watch(self, nn.relu(Conv(self.features, (3, 3))(x))))
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        kernel = self.param("kernel", glorot, (3, 3, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        on_cpu = jax.default_backend() == "cpu"
+        conv = kernels.conv_cpu if on_cpu else kernels.conv
+        if not train:
+            return kernels.max_pool(watch(self, nn.relu(conv(x, kernel, VALID) + bias)))
+        unused = tuple((0, -(size % 2)) for size in x.shape[1:3])  # by the pooling
+        x = conv(x, kernel, unused)
+        return (kernels.relu_pool_cpu if on_cpu else kernels.relu_pool)(x, bias)
 
 
 class ConvBlock(nn.Module):

@@ -11,6 +11,7 @@ import numpy as np
 from fdigits.errors import UserError
 
 CLASSES = 10
+MODALITIES = ("image", "audio", "spectrogram")  # in the order of a pair's id
 AGAIN = "run the experiment again in a new workdir"
 
 
@@ -28,16 +29,36 @@ class Run:
     image_nx28x28: np.ndarray | None  # uint8
     audio_mxtxc: np.ndarray | None  # MFCC, t frames of c coefficients
     audio_row_n: np.ndarray | None  # the recording of each item, a row of audio_mxtxc
+    spectrogram_nxhxw: np.ndarray | None  # uint8, row 0 the highest frequency
     embeddings: dict[str, np.ndarray]  # encoder name -> [n, width]
+    weights_nxm: np.ndarray | None  # a fusion's, of m modalities
+    # What `fdigits.explain` leaves where it applies, else {}:
+    maps: dict[str, np.ndarray]  # "row" [k] of test items; "gradcam:…", "attention:…" [k, …]
+    corruption: dict[str, np.ndarray]  # "level" [l], "weights" [m, l, m], "accuracy" [m, l]
+    augmentations: dict[str, np.ndarray]  # "name" [k], "image" [k, h, w] uint8
 
     @property
     def system(self) -> str:
         return self.result["system"] or self.config["name"]
 
     @property
-    def modality(self) -> str:
-        """One of "image", "audio", "hybrid"."""
-        return self.config["model"]["name"]
+    def modalities(self) -> tuple[str, ...]:
+        """What the model reads: some of `MODALITIES`. Runs from before R1, R3 and R4 do not say."""
+        name = self.config["model"]["name"]
+        derived = ("image", "audio") if name == "hybrid" else (name,)
+        return tuple(self.result.get("modalities") or derived)
+
+    @property
+    def kind(self) -> str:
+        """The modality the model reads, "both" where it reads several."""
+        return self.modalities[0] if len(self.modalities) == 1 else "both"
+
+    @property
+    def held(self) -> dict[str, np.ndarray]:
+        """The inputs of each modality that the run left, in the order of a pair's id."""
+        arrays = (self.image_nx28x28, self.audio_mxtxc, self.spectrogram_nxhxw)
+        found = dict(zip(MODALITIES, arrays, strict=True))
+        return {name: array for name, array in found.items() if array is not None}
 
     @property
     def predicted_n(self) -> np.ndarray:
@@ -48,25 +69,22 @@ class Run:
         return self.predicted_n == self.label_n
 
     def sources(self) -> dict[str, np.ndarray]:
-        """What each test item is made of: {"image": keys [n], "audio": keys [n]}.
+        """What each test item is made of: {"image": keys [n], "audio": keys [n]}, say.
 
         Equal keys are one picture or one recording. Pairs say so in their ids; otherwise equal
         content does (Written and Spoken Digits repeats recordings under other ids).
         """
-        if all("|" in item for item in self.id_n):
+        if len(self.held) == 2 and all("|" in item for item in self.id_n):
             halves_nx2 = np.array([item.split("|", 1) for item in self.id_n])
-            return {"image": halves_nx2[:, 0], "audio": halves_nx2[:, 1]}
-        found = {}
-        if self.image_nx28x28 is not None:
-            found["image"] = _content(self.image_nx28x28)
-        if self.audio_mxtxc is not None:
-            found["audio"] = _content(self.audio_mxtxc)[self.audio_row_n]
+            return dict(zip(self.held, halves_nx2.T, strict=True))
+        found = {name: _content(array) for name, array in self.held.items()}
+        if "audio" in found:
+            found["audio"] = found["audio"][self.audio_row_n]
         return found
 
     def seen(self) -> dict[str, np.ndarray]:
         """Those sources that the model reads."""
-        wanted = ("image", "audio") if self.modality == "hybrid" else (self.modality,)
-        return {name: keys for name, keys in self.sources().items() if name in wanted}
+        return {name: keys for name, keys in self.sources().items() if name in self.modalities}
 
 
 def _content(array: np.ndarray) -> np.ndarray:
@@ -111,7 +129,12 @@ def load(path: Path | str) -> Run:
         image_nx28x28=inputs.get("image"),
         audio_mxtxc=inputs.get("audio"),
         audio_row_n=inputs.get("audio_row"),
+        spectrogram_nxhxw=inputs.get("spectrogram"),
         embeddings=_arrays(path / "embeddings.npz", ()),
+        weights_nxm=predictions.get("weights"),
+        maps=_optional(path / "maps.npz", ("row",)),
+        corruption=_optional(path / "corruption.npz", ("level", "weights", "accuracy")),
+        augmentations=_optional(path / "augmentations.npz", ("name", "image")),
     )
     _check(run)
     return run
@@ -171,6 +194,56 @@ def _arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _optional(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    return _arrays(path, keys) if path.is_file() else {}
+
+
+def _explained(run: Run) -> list[tuple[str, str, np.ndarray, tuple]]:
+    """The wanted shapes of what `fdigits.explain` left."""
+    any_, m = None, len(run.modalities)
+    shapes = [("predictions.npz", "weights", run.weights_nxm, (len(run.id_n), m))]
+    k = run.maps["row"].size if run.maps else 0
+    for name, array in run.maps.items():
+        square = array.shape[-1:] * 2
+        if name == "row":
+            wanted = (any_,)
+        elif name.startswith("gradcam:"):
+            wanted = (k, any_, any_)
+        else:
+            wanted = {2: (k, any_), 4: (k, any_, *square)}.get(array.ndim, (k, any_, any_))
+        shapes.append(("maps.npz", name, array, wanted))
+    if run.corruption:
+        steps = run.corruption["level"].size
+        wanted = {"level": (steps,), "weights": (m, steps, m), "accuracy": (m, steps)}
+        shapes += [("corruption.npz", k, run.corruption[k], v) for k, v in wanted.items()]
+    if run.augmentations:
+        name, image = run.augmentations["name"], run.augmentations["image"]
+        shapes.append(("augmentations.npz", "name", name, (any_,)))
+        shapes.append(("augmentations.npz", "image", image, (name.size, any_, any_)))
+    return shapes
+
+
+def _wrong_map(run: Run) -> str | None:
+    """What is wrong with the maps beside their shapes."""
+    if not run.maps:
+        return None
+    row = run.maps["row"]
+    if not row.size or row.dtype.kind not in "iu" or row.min() < 0 or row.max() >= len(run.id_n):
+        return "row does not name test items"
+    for name, array in run.maps.items():
+        kind, _, modality = name.partition(":")
+        if kind == "gradcam" and modality not in run.held:
+            return f"{name} is of no input in inputs.npz"
+        held = run.held.get(modality if kind == "gradcam" else run.modalities[0])
+        line = kind == "gradcam" and array.shape[1] == 1  # along the flattened input
+        size = (1, held[0].size) if line else held.shape[1:]
+        if array.ndim == 3 and (not array.size or (np.array(array.shape[1:]) > size).any()):
+            return f"{name} is empty or larger than the input, {size[0]} × {size[1]}"
+        if array.ndim == 4 and round(array.shape[-1] ** 0.5) ** 2 != array.shape[-1]:
+            return f"{name}: {array.shape[-1]} places are no square map"
+    return None
+
+
 def _check(run: Run) -> None:
     n = len(run.id_n)
     shapes = [
@@ -179,8 +252,10 @@ def _check(run: Run) -> None:
         ("inputs.npz", "image", run.image_nx28x28, (n, None, None)),
         ("inputs.npz", "audio", run.audio_mxtxc, (None, None, None)),
         ("inputs.npz", "audio_row", run.audio_row_n, (n,)),
+        ("inputs.npz", "spectrogram", run.spectrogram_nxhxw, (n, None, None)),
     ]
     shapes += [("embeddings.npz", k, v, (n, None)) for k, v in run.embeddings.items()]
+    shapes += _explained(run)
     for file, name, array, shape in shapes:
         if array is None:
             continue
@@ -195,12 +270,11 @@ def _check(run: Run) -> None:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise UserError(f"{run.path / file}: {name} holds NaN or infinity: {AGAIN}")
     problem = None
+    unread = [modality for modality in run.modalities if modality not in run.held]
     if n == 0:
         problem = "predictions.npz holds no test item"
-    elif run.image_nx28x28 is None and run.modality != "audio":
-        problem = "inputs.npz holds no image, which the model reads"
-    elif run.audio_mxtxc is None and run.modality != "image":
-        problem = "inputs.npz holds no audio, which the model reads"
+    elif unread:
+        problem = f"inputs.npz holds no {unread[0]}, which the model reads"
     elif (run.audio_mxtxc is None) != (run.audio_row_n is None):
         problem = "inputs.npz needs audio and audio_row together"
     elif run.audio_row_n is not None and not (
@@ -209,6 +283,8 @@ def _check(run: Run) -> None:
         problem = "inputs.npz: audio_row points outside audio"
     elif run.label_n.min() < 0 or run.label_n.max() >= CLASSES:
         problem = "predictions.npz: a label outside 0–9"
+    elif wrong_map := _wrong_map(run):
+        problem = f"maps.npz: {wrong_map}"
     elif not run.embeddings:
         problem = "embeddings.npz holds no encoder"
     elif abs(run.correct_n.mean() - run.result["metrics"]["test"]["accuracy"]) > 0.5 / n:

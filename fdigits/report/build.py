@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from fdigits.errors import UserError
-from fdigits.report import embeddings, figures, statistics, words
+from fdigits.report import attention, embeddings, figures, fusion, statistics, words
 from fdigits.report.artifacts import Run, load
 from fdigits.report.comparison import comparison, same_test
 from fdigits.report.page import Block, Grid, Heading, Items, Note, Picture, publish
 from fdigits.report.style import png
 from fdigits.report.terminal import percent
 
-THING = {"image": "images", "audio": "recordings"}
+THING = {"image": "images", "audio": "recordings", "spectrogram": "spectrograms"}
+LOSSES = {"mse": "squared error"}  # else cross-entropy
 
 
 def build(paths: list[Path], out: Path, apart: bool) -> Path:
@@ -33,7 +34,7 @@ def build(paths: list[Path], out: Path, apart: bool) -> Path:
     blocks = [*results(runs), *samples(runs), *learning(runs)]
     for number, group in enumerate(groups, start=1):
         blocks += comparison(group, f"_{number}" if len(groups) > 1 else "")
-    blocks += [*confusions(runs), *maps(runs)]
+    blocks += [*confusions(runs), *attention.looks(runs), *fusion.weights(runs), *maps(runs)]
     try:
         return publish(f"fdigits report: {subject}", blocks, out)
     except OSError as error:
@@ -62,10 +63,16 @@ def results(runs: dict[str, Run]) -> Iterator[Block]:
          "macro-F1", "n", "reported %", "reported F1", "source"],
         rows, numbers=range(3, 11),
     )  # fmt: skip
-    text = (
-        "Accuracy and macro-F1 are of the test part, looked at once, with the weights best on the "
-        "validation part. Intervals are Wilson's"
-    )
+    text = "Accuracy and macro-F1 are of the test part, "
+    once = "looked at once, with the weights best on the validation part"
+    watched = "which also validates, as in the report, with the last epoch's weights"
+    if all(words.test_validates(run) for run in runs.values()):
+        text += watched
+    elif any(words.test_validates(run) for run in runs.values()):
+        text += f"{once}, or, where marked †, {watched}"
+    else:
+        text += once
+    text += ". Intervals are Wilson's"
     if methods - {"Wilson"}:
         text += (
             "; those marked * are a bootstrap over whole clusters, because the same image or "
@@ -107,15 +114,39 @@ def samples(runs: dict[str, Run]) -> Iterator[Block]:
             figure = figures.recordings(run.audio_mxtxc, label_m)
             title = f"Recordings of {words.data(name)}"
             yield Picture(f"{words.slug(name)}_recordings", png(figure), title, caption, 720)
+        for run in [run for run in of_data if run.spectrogram_nxhxw is not None][:1]:
+            figure = figures.spectrograms(run.spectrogram_nxhxw, run.label_n)
+            caption = (
+                "Spectrogram of one test recording of each digit over one second, in Mel bands up "
+                "to 4 kHz; 0 dB is the mean square of the recording's loudest 50 ms, black is "
+                f"-55 dB and less. The model sees it in three colours. {words.setting(run)}"
+            )
+            title = f"Spectrograms of {words.data(name)}"
+            yield Picture(f"{words.slug(name)}_spectrograms", png(figure), title, caption, 720)
+        for run in [run for run in of_data if run.augmentations][:1]:
+            shown = run.augmentations
+            caption = (
+                "One test image and what each augmentation makes of it, at full strength, combined "
+                f"at the run's. {words.setting(run)}"
+            )
+            figure = figures.augmentations(shown["name"].tolist(), shown["image"])
+            title = f"Augmentations of {words.data(name)}"
+            yield Picture(f"{words.slug(name)}_augmentations", png(figure), title, caption, 420)
 
 
 def learning(runs: dict[str, Run]) -> Iterator[Block]:
     yield Heading("Learning curves")
-    figure = figures.curves({name: run.history for name, run in runs.items()})
+    losses = {LOSSES.get(run.config.get("loss", ""), "cross-entropy") for run in runs.values()}
+    loss = " or ".join(sorted(losses))
+    figure = figures.curves({name: run.history for name, run in runs.items()}, loss)
     caption = (
-        "Loss and accuracy over epochs, training with dropout (dashed) and validation (solid). "
-        "Both axes are logarithmic, accuracy by its distance from 100%. " + words.settings(runs)
+        f"Loss ({loss}) and accuracy over epochs: training (dashed), as it is trained, with "
+        "dropout or noise where there is some, and validation (solid). Both axes are logarithmic, "
+        "accuracy by its distance from 100%. "
     )
+    if len(losses) > 1:
+        caption += "Losses of different kinds cannot be compared. "
+    caption += words.settings(runs)
     yield Picture("curves", png(figure), "Learning curves", caption, 720)
 
 

@@ -12,7 +12,7 @@ from fdigits.report.style import png
 from fdigits.report.venn import regions, same_items, venn
 
 SHOWN_ERRORS = 18
-MODALITIES = ("image", "audio", "hybrid")
+KINDS = ("image", "audio", "both", "spectrogram")
 
 
 def same_test(runs: dict[str, Run], apart: bool) -> list[dict[str, Run]]:
@@ -36,14 +36,14 @@ def same_test(runs: dict[str, Run], apart: bool) -> list[dict[str, Run]]:
 
 
 def trio(runs: dict[str, Run]) -> dict[str, Run]:
-    """The runs of a Venn diagram: all of two or three, else the first of each modality."""
+    """The runs of a Venn diagram: all of two or three, else the first of each kind."""
     if len(runs) <= 3:
         return runs
     first = {}
-    for modality in MODALITIES:
-        of_kind = [(name, run) for name, run in runs.items() if run.modality == modality]
+    for kind in KINDS:
+        of_kind = [(name, run) for name, run in runs.items() if run.kind == kind]
         first |= dict(of_kind[:1])
-    return first if len(first) > 1 else dict(list(runs.items())[:3])
+    return dict(list((first if len(first) > 1 else runs).items())[:3])
 
 
 def comparison(runs: dict[str, Run], tag: str) -> Iterator[Block]:
@@ -63,7 +63,7 @@ def comparison(runs: dict[str, Run], tag: str) -> Iterator[Block]:
     )
     figure = png(venn(list(chosen), sets))
     yield Picture(f"venn{tag}", figure, "Venn diagram of errors", caption, 440)
-    pictures = {name: run for name, run in runs.items() if run.modality == "image"}
+    pictures = {name: run for name, run in runs.items() if run.kind == "image"}
     if len(pictures) == 1:
         yield from image_errors(runs, *next(iter(pictures.items())), tag)
 
@@ -84,7 +84,7 @@ def image_errors(runs: dict[str, Run], name: str, run: Run, tag: str) -> Iterato
         return
     rows = wrong[:SHOWN_ERRORS]
     order = {name: run} | {
-        other: runs[other] for kind in MODALITIES for other in runs if runs[other].modality == kind
+        other: runs[other] for kind in KINDS for other in runs if runs[other].kind == kind
     }
     figure = figures.errors(
         run.image_nx28x28[rows],

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from fdigits.data.features import HIGHEST, QUIETEST
 from fdigits.report.style import INK, PALE, RIGHT, RUNS, STYLE, WRONG, first_of_each
 
 
@@ -31,13 +32,31 @@ def pictures(image_nx28x28: np.ndarray, label_n: np.ndarray, rows: int = 4) -> F
 
 
 @matplotlib.rc_context(STYLE)
-def recordings(audio_nxtxc: np.ndarray, label_n: np.ndarray) -> Figure:
-    """One recording's MFCC of each class, standardised per coefficient over all n (R0 Figure 3)."""
+def augmentations(names: list[str], image_kx28x28: np.ndarray) -> Figure:
+    """A picture and what augmentations make of it (R4 Figure 5)."""
+    rows = -(-len(names) // 3)
+    figure = Figure(figsize=(4.2, 1.45 * rows))
+    grid = figure.subplots(rows, 3, squeeze=False)
+    for axes in grid.flat:
+        _plain(axes)
+        axes.spines[:].set(visible=True, color=PALE)
+    for axes, name, image in zip(grid.flat, names, image_kx28x28, strict=False):
+        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        axes.set_title(name.replace("_", " "))
+    return figure
+
+
+def standardised(audio_nxtxc: np.ndarray) -> np.ndarray:
+    """MFCC with mean 0 and deviation 1 of each coefficient over all n."""
     audio_nxtxc = audio_nxtxc.astype(np.float32)
     deviation = audio_nxtxc.std(axis=(0, 1))
-    standard_nxtxc = (audio_nxtxc - audio_nxtxc.mean(axis=(0, 1))) / np.where(
-        deviation, deviation, 1
-    )
+    return (audio_nxtxc - audio_nxtxc.mean(axis=(0, 1))) / np.where(deviation, deviation, 1)
+
+
+@matplotlib.rc_context(STYLE)
+def recordings(audio_nxtxc: np.ndarray, label_n: np.ndarray) -> Figure:
+    """One recording's MFCC of each class, standardised per coefficient over all n (R0 Figure 3)."""
+    standard_nxtxc = standardised(audio_nxtxc)
     figure = Figure(figsize=(7.2, 3.1))
     grid = figure.subplots(2, 5, sharex=True, sharey=True)
     heat = None
@@ -61,8 +80,48 @@ def recordings(audio_nxtxc: np.ndarray, label_n: np.ndarray) -> Figure:
     return figure
 
 
+def mel(hertz: float) -> float:
+    """Slaney's Mel scale, librosa's default: linear below 1 kHz, logarithmic above."""
+    return hertz * 0.015 if hertz < 1000 else 15 + 27 * np.log(hertz / 1000) / np.log(6.4)
+
+
+def frequency_axes(axes) -> None:
+    """Ticks in kHz and seconds for a spectrogram drawn with the extent `SECOND`."""
+    axes.set_yticks([mel(hertz) for hertz in KILOHERTZ.values()], KILOHERTZ.keys())
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+
+
+SECOND = (0, 1, 0, mel(HIGHEST))  # left, right, bottom, top of a spectrogram: seconds and Mel
+KILOHERTZ = {"0": 0, "0.5": 500, "1": 1000, "2": 2000, "4": 4000}
+
+
 @matplotlib.rc_context(STYLE)
-def curves(histories: dict[str, list[dict]]) -> Figure:
+def spectrograms(spectrogram_nxhxw: np.ndarray, label_n: np.ndarray) -> Figure:
+    """One recording's spectrogram of each class, 0 to 255 as -55 to 0 dB."""
+    figure = Figure(figsize=(7.2, 3.4))
+    grid = figure.subplots(2, 5, sharex=True, sharey=True)
+    heat = None
+    for digit, chosen in enumerate(first_of_each(label_n, 1)):
+        axes = grid.flat[digit]
+        axes.set_title(str(digit))
+        axes.spines[:].set_visible(False)
+        frequency_axes(axes)
+        if chosen:
+            decibels = QUIETEST * (1 - spectrogram_nxhxw[chosen[0]] / 255)
+            heat = axes.imshow(
+                decibels, cmap="magma", vmin=QUIETEST, vmax=0, extent=SECOND, aspect="auto"
+            )
+    figure.supxlabel("seconds", fontsize=9)
+    figure.supylabel("kHz", fontsize=9)
+    if heat is not None:
+        bar = figure.colorbar(heat, ax=grid, shrink=0.85, pad=0.015, aspect=28)
+        bar.set_label("dB")
+        bar.outline.set_visible(False)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def curves(histories: dict[str, list[dict]], loss: str = "cross-entropy") -> Figure:
     """Loss and accuracy of train (dashed) and validation (solid) over epochs, for named runs.
 
     Both axes are logarithmic, accuracy by its distance from 1: 99% and 99.9% stay apart.
@@ -87,8 +146,8 @@ def curves(histories: dict[str, list[dict]]) -> Figure:
     steps = [step * 10.0**power for power in range(-5, 0) for step in (1, 2, 5)]
     ticks = [error for error in (*steps, 0.9) if floor <= error <= max(errors) * 1.3]
     loss_axes.set_yscale("log")
-    loss_axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-    loss_axes.set_ylabel("loss (cross-entropy)")
+    loss_axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    loss_axes.set_ylabel(f"loss ({loss})")
     accuracy_axes.set_yscale("log")
     accuracy_axes.yaxis.set_major_locator(FixedLocator(ticks))
     accuracy_axes.yaxis.set_minor_locator(NullLocator())

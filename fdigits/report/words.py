@@ -2,6 +2,7 @@
 
 import re
 
+from fdigits.report import terminal
 from fdigits.report.artifacts import Run
 
 IMAGES = {
@@ -17,7 +18,15 @@ AUDIO = {
 }
 WHOLE = {"written_spoken": "Written and Spoken Digits"}
 DISJOINT_OFFICIAL = ("gsc_digits", "audio_mnist", "espeak", "written_spoken")
-REPORT_DATA = {"R0": "written_spoken"}  # what the figures of each report were measured on
+REPORT_DATA = {  # what the figures of each report, or of one of its tables, were measured on
+    "R0": "written_spoken",
+    "R1": "written_spoken",
+    "R3": "written_spoken",
+    "R4 Table 3": "reduced_mnist",
+    "R4 Table 10": "reduced_mnist",
+    "R4 Table 13": "fsdd",
+}
+REPORT_RATIO = {"R0": "14:3:3", "R1": "8:2", "R4": "8:1:1"}  # of the parts each report drew
 
 
 def corpora(name: str) -> list[str]:
@@ -37,8 +46,19 @@ def data(name: str) -> str:
 
 
 def short_protocol(run: Run) -> str:
-    """The split policy, with the held-out speaker where there is one."""
-    return run.result["protocol"]
+    """The split policy, with the held-out speaker if there is one; † where the test validates."""
+    return terminal.short_protocol(run.result["protocol"])
+
+
+def test_validates(run: Run) -> bool:
+    """Whether the test part was also the validation part, and the last weights were tested."""
+    return terminal.TEST_VALIDATES in run.result["protocol"]
+
+
+def ratio(run: Run) -> str:
+    """Of train, validation and test, "14:3:3", or of train and test where the test validates."""
+    train, validation, test = run.config["data"].get("ratio") or (14, 3, 3)
+    return f"{train + validation}:{test}" if test_validates(run) else f"{train}:{validation}:{test}"
 
 
 def protocol(run: Run) -> str:
@@ -58,12 +78,17 @@ def protocol(run: Run) -> str:
         if "fsdd" in speech:
             return "official split (takes 0–4 test), which shares speakers"
         return "official split"
-    ratio = "a random 14:3:3 split (the report's)" if policy == "report" else f"a {policy} split"
+    theirs = REPORT_RATIO.get(reported(run).get("source", "").split(" ")[0])
+    split = f"a random {ratio(run)} split"
+    if policy == "random":
+        split += " that keeps identical items together"
+    elif ratio(run) == theirs:
+        split += " (the report's)"
     if not speech:
-        return ratio
+        return split
     if policy == "report" and "written_spoken" in speech:
-        return f"{ratio} shares speakers and repeated recordings between train and test"
-    return f"{ratio} shares speakers between train and test"
+        return f"{split} shares speakers and repeated recordings between train and test"
+    return f"{split} shares speakers between train and test"
 
 
 def setting(run: Run) -> str:
@@ -71,22 +96,43 @@ def setting(run: Run) -> str:
     pairs = "pairs are " if len(corpora(run.config["data"]["name"])) > 1 else ""
     name = data(run.config["data"]["name"])
     original = stands_in_for(run)
+    name += ", smooth spectrograms drawn from its MFCC" if smooth(run) else ""
     name += f", standing in for {data(original)}" if original else ""
-    line = f"Data: {pairs}{name}; {protocol(run)}; seed {run.result['seed']}"
+    line = f"Data: {pairs}{name}; {protocol(run)}"
+    if test_validates(run):
+        line += "; as in the report, the test part also validates and the last weights are tested"
     limit = run.config["data"].get("limit")
-    return line + (f"; at most {limit:,} examples a split." if limit else ".")
+    line += f"; at most {limit:,} examples a split" if limit else ""
+    return f"{line}{training(run)}; seed {run.result['seed']}."
+
+
+def training(run: Run) -> str:
+    """How many pictures of each class were trained on, where a config says, else ""."""
+    real = run.config["data"].get("per_class")
+    chosen = run.config.get("augment") or {}
+    generated = chosen.get("generated") if chosen.get("strength") else 0
+    if not real and not generated:
+        return ""
+    held = f"at most {real:,}" if real else "all"
+    made = f" and {generated:,} augmented ones" if generated else ""
+    return f"; {held} training pictures of each class{made}"
+
+
+def smooth(run: Run) -> bool:
+    """Whether the run's spectrograms were drawn from MFCC, for want of recordings."""
+    return "spectrogram" in run.modalities and "espeak" in corpora(run.config["data"]["name"])
 
 
 def reported(run: Run) -> dict:
-    """The reported figure ({"accuracy", "macro_f1", "source"}), {} where a config names none."""
-    found = run.result.get("reported") or {}
-    return found if found.get("accuracy") else {}
+    """What is reported of "accuracy" and "macro_f1", and its "source"; {} where neither is."""
+    found = {key: value for key, value in (run.result.get("reported") or {}).items() if value}
+    return found if "accuracy" in found or "macro_f1" in found else {}
 
 
 def stands_in_for(run: Run) -> str:
     """The data set of the reported figure where the run's is another, else ""."""
-    report = reported(run).get("source", "").split(" ")[0]
-    original = REPORT_DATA.get(report, "")
+    source = reported(run).get("source", "")
+    original = REPORT_DATA.get(source) or REPORT_DATA.get(source.split(" ")[0], "")
     return "" if original == run.config["data"]["name"] else original
 
 
@@ -98,6 +144,16 @@ def notes(run: Run) -> list[str]:
         found.append(
             "The speech is synthetic, spoken by eSpeak NG: figures on it prove the program, not "
             "the science."
+        )
+    if smooth(run):
+        found.append(
+            "eSpeak NG's spectrograms are smooth ones, drawn from its MFCC, which hold neither "
+            "harmonics nor short bursts: a map over them shows formants at best."
+        )
+    if test_validates(run):
+        found.append(
+            "As in the report, the test part also serves as validation part (runs marked †); the "
+            "last weights are tested, but whoever chose epochs or rates by the curves saw the test."
         )
     original = stands_in_for(run)
     if original:

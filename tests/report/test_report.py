@@ -181,7 +181,7 @@ def test_the_surest_errors_come_first(tmp_path, write_run):
     ("data", "split", "said"),
     [
         ("bundled", "official", "voices of train and test are disjoint"),
-        ("bundled", "random", "a random split shares speakers"),
+        ("bundled", "random", "keeps identical items together shares speakers"),
         ("mnist_fsdd", "report", "14:3:3 split (the report's) shares speakers"),
         ("mnist_fsdd", "official", "which shares speakers"),
         ("reduced_mnist_audio_mnist", "speaker", "no speaker stands in two splits"),
