@@ -78,15 +78,15 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int, heads: int = 4, width: int = 64) -> None:
         super().__init__()
         self.heads, self.width = heads, width
-        self.query_key_value = nn.Linear(channels, 3 * heads * width)
+        self.query, self.key, self.value = (nn.Linear(channels, heads * width) for _ in range(3))
         self.out = nn.Linear(heads * width, channels)
         self.LayerNorm_0 = nn.LayerNorm(channels, eps=KERAS_EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
-        projected = self.query_key_value(x.flatten(2).mT)
-        shape = (*projected.shape[:2], 3, self.heads, self.width)
-        query, key, value = projected.view(shape).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
+        tokens = x.flatten(2).mT
+        shape = (*tokens.shape[:2], self.heads, self.width)
+        heads = [p(tokens).view(shape).transpose(1, 2) for p in (self.query, self.key, self.value)]
+        mixed = functional.scaled_dot_product_attention(*heads)
         out = self.LayerNorm_0(self.out(mixed.transpose(1, 2).flatten(2)))
         return out.mT.reshape(x.shape)
 
@@ -157,11 +157,11 @@ class Conv1DEncoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         # Flax counts modules as they are made: the block that comes second has the lower number.
-        self.Conv1DBlock_1, self.Conv1DBlock_0 = Conv1DBlock(1, 32, 13), Conv1DBlock(32, 64, 5)
+        self.Conv1DBlock_0, self.Conv1DBlock_1 = Conv1DBlock(1, 32, 13), Conv1DBlock(32, 64, 5)
         self.Dense_0 = Flat((64, 507 // 4 // 4), width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.Conv1DBlock_0(self.Conv1DBlock_1(x.flatten(1)[:, None]))
+        x = self.Conv1DBlock_1(self.Conv1DBlock_0(x.flatten(1)[:, None]))
         return functional.relu(self.Dense_0(x))
 
 

@@ -71,9 +71,10 @@ def test_peers_read_what_fdigits_reads(model):
 
 
 @pytest.mark.parametrize("model", CONFIGS)
-def test_peers_take_the_same_step(model):
+def test_peers_have_the_same_parameters_and_take_a_step(model, monkeypatch):
     pytest.importorskip("torch")
-    from benchmarks import peers
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import peers
 
     config = load_config(model)
     with config.unlocked():

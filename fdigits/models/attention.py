@@ -1,12 +1,14 @@
 """Attention of report R4: modules that reweigh a feature map, `[B, H, W, C]` -> the same shape.
 
-Each one sows its map into the collection "attention", under the module's path, as "map".
+`ChannelAttention` and `CBAM` also take maps by 2 x 2 squares, `[B, H/2, W/2, 4, C]`. Each one sows
+its map into the collection "attention", under the module's path, as "map".
 """
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from fdigits.models import kernels
 from fdigits.models.layers import KERAS_EPSILON, Conv, KerasDense
 
 
@@ -21,10 +23,11 @@ class ChannelAttention(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
-        squeezed = nn.relu(KerasDense(max(1, channels // self.reduction))(x.mean((1, 2))))
+        places = tuple(range(1, x.ndim - 1))
+        squeezed = nn.relu(KerasDense(max(1, channels // self.reduction))(x.mean(places)))
         weights_BxC = nn.sigmoid(KerasDense(channels)(squeezed))
         self.sow("attention", "map", weights_BxC)
-        return x * weights_BxC[:, None, None]
+        return x * jnp.expand_dims(weights_BxC, places)
 
 
 class SpatialAttention(nn.Module):
@@ -45,9 +48,14 @@ class PooledAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        pooled_BxHxWx2 = jnp.stack([x.mean(-1), x.max(-1)], -1)
-        weights_BxHxWx1 = nn.sigmoid(Conv(1, (7, 7), padding="SAME")(pooled_BxHxWx2))
+        pooled = kernels.channel_mean_max(x)
+        by_squares = x.ndim == 5
+        if by_squares:
+            pooled = kernels.unblocks(pooled.reshape(*x.shape[:3], 8), 2)
+        weights_BxHxWx1 = nn.sigmoid(Conv(1, (7, 7), padding="SAME", block=4)(pooled))
         self.sow("attention", "map", weights_BxHxWx1[..., 0])
+        if by_squares:
+            return x * kernels.blocks(weights_BxHxWx1, 2)[..., None]
         return x * weights_BxHxWx1
 
 
@@ -72,12 +80,16 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         batch, high, wide, channels = x.shape
-        shape = (batch, high * wide, 3, self.heads, self.width)
-        projected = KerasDense(3 * self.heads * self.width, name="query_key_value")(x)
-        query, key, value = jnp.moveaxis(projected.reshape(shape), 2, 0)
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) * self.width**-0.5
+        tokens_BxTxC = x.reshape(batch, high * wide, channels)
+
+        def project(name):
+            projected = KerasDense(self.heads * self.width, name=name)(tokens_BxTxC)
+            return projected.reshape(batch, -1, self.heads, self.width).swapaxes(1, 2)
+
+        query, key, value = (project(name) for name in ("query", "key", "value"))
+        scores = query @ key.swapaxes(2, 3) * self.width**-0.5
         attention_BxHxTxT = nn.softmax(scores)
         self.sow("attention", "map", attention_BxHxTxT)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", attention_BxHxTxT, value)
-        out = KerasDense(channels, name="out")(mixed.reshape(batch, high, wide, -1))
+        mixed = (attention_BxHxTxT @ value).swapaxes(1, 2).reshape(batch, high, wide, -1)
+        out = KerasDense(channels, name="out")(mixed)
         return nn.LayerNorm(epsilon=KERAS_EPSILON)(out)

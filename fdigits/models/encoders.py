@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fdigits.config import choose
+from fdigits.models import kernels
 from fdigits.models.attention import CBAM, ChannelAttention, SelfAttention, SpatialAttention
 from fdigits.models.layers import (
     KERAS_EPSILON,
@@ -18,6 +19,7 @@ from fdigits.models.layers import (
     Dense,
     Dropout,
     KerasDense,
+    SquaresConv,
     torch_uniform,
     watch,
 )
@@ -105,7 +107,8 @@ class Conv1DEncoder(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         coefficients = x.shape[-1]
         x = x.reshape(x.shape[0], 1, -1, 1)
-        x = Conv1DBlock(64, 5)(Conv1DBlock(32, coefficients)(x))
+        x = Conv1DBlock(32, coefficients)(x)
+        x = Conv1DBlock(64, 5)(x)
         return nn.relu(Dense(self.width)(x.reshape(x.shape[0], -1)))
 
 
@@ -143,6 +146,7 @@ class LeNetBlock(nn.Module):
     """5 x 5 convolution without padding, ReLU, attention, 2 x 2 average pooling (R4 Table 11).
 
     `[B, H, W, C]` -> `[B, (H-4)//2, (W-4)//2, features]`. Attention "none", "cbam" or "hybrid".
+    Between convolution and pooling the maps lie by squares, `[B, h, w, 4, features]`.
     """
 
     features: int
@@ -150,14 +154,22 @@ class LeNetBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = nn.relu(Conv(self.features, (5, 5))(x))
+        x, bias = SquaresConv(self.features, (5, 5), name="Conv_0")(x)
         variants = {"none": None, "cbam": CBAM, "hybrid": ChannelAttention}
-        if attend := choose(self.attention, variants, "model.attention"):
+        attend = choose(self.attention, variants, "model.attention")
+        if train and not attend:
+            on_cpu = jax.default_backend() == "cpu"
+            return (kernels.relu_mean_cpu if on_cpu else kernels.relu_mean)(x, bias)
+        x = nn.relu(x + bias)
+        if attend:
             norm = nn.BatchNorm(not train, momentum=KERAS_MOMENTUM, epsilon=KERAS_EPSILON)
             x = attend()(norm(x))
         if self.attention == "hybrid":
             x = Dropout(0.1)(nn.LayerNorm(epsilon=KERAS_EPSILON)(x), train)
-        return nn.avg_pool(watch(self, x), (2, 2), (2, 2))
+        if not train:
+            x = kernels.unblocks(x.reshape(*x.shape[:3], 4 * self.features), 2)
+            return nn.avg_pool(watch(self, x), (2, 2), (2, 2))
+        return x.mean(3)
 
 
 class LeNetEncoder(nn.Module):

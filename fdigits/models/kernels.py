@@ -39,21 +39,55 @@ def _conv_backward(pads, saved, dy):
     x, kernel = saved
     (h, w, channels, features), (high, wide) = kernel.shape, dy.shape[1:3]
 
-    # Kernel: every shift of the input, [h·w·C, H'·B·W'], times dy. Channels lead, then rows, so
-    # that the shifts across are few short copies and the shifts down are whole blocks.
+    # Kernel: the shifts across stand side by side; rows lead, so that the shifts down are blocks
+    # of the same array. A matmul for each shift down.
     none = (0, 0)
-    around = [(*pad, 0) for pad in (none, pads[0], none, pads[1])]
-    padded = lax.pad(x.transpose(3, 1, 0, 2), jnp.zeros((), x.dtype), around)
-    across = jnp.stack([padded[..., j : j + wide] for j in range(w)])  # [w, C, H, B, W']
-    patches = jnp.stack([across[:, :, i : i + high] for i in range(h)])
-    dkernel = patches.reshape(h * w * channels, -1) @ dy.swapaxes(0, 1).reshape(-1, features)
+    around = [(*pad, 0) for pad in (pads[0], none, pads[1], none)]
+    x = lax.pad(x.swapaxes(0, 1), jnp.zeros((), x.dtype), around)  # [H, B, W, C]
+    across = jnp.concatenate([x[:, :, j : j + wide] for j in range(w)], -1)
+    dy_NxF = dy.swapaxes(0, 1).reshape(-1, features)
+    dkernel = [across[i : i + high].reshape(-1, w * channels).T @ dy_NxF for i in range(h)]
 
     # Input: dy convolved with the kernel turned round.
     back = tuple((n - 1 - low, n - 1 - high) for n, (low, high) in zip((h, w), pads, strict=True))
-    return conv(dy, kernel[::-1, ::-1].swapaxes(2, 3), back), dkernel.reshape(kernel.shape)
+    return conv(dy, kernel[::-1, ::-1].swapaxes(2, 3), back), jnp.stack(dkernel).reshape(
+        kernel.shape
+    )
 
 
 conv_cpu.defvjp(_conv_forward, _conv_backward)
+
+
+def blocks(x: jax.Array, n: int) -> jax.Array:
+    """Space to depth: `[B, H, W, C]` -> `[B, H/n, W/n, n·n·C]`, each block row by row."""
+    batch, high, wide, channels = x.shape
+    x = x.reshape(batch, high // n, n, wide // n, n, channels).swapaxes(2, 3)
+    return x.reshape(batch, high // n, wide // n, n * n * channels)
+
+
+def unblocks(x: jax.Array, n: int) -> jax.Array:
+    """The inverse of `blocks`."""
+    batch, high, wide, channels = x.shape
+    channels //= n * n
+    x = x.reshape(batch, high, wide, n, n, channels).swapaxes(2, 3)
+    return x.reshape(batch, high * n, wide * n, channels)
+
+
+def block_kernel(kernel: jax.Array, n: int) -> jax.Array:
+    """The kernel that convolves `blocks` to `blocks`: `[h, w, C, F]` -> `[h', w', n·n·C, n·n·F]`.
+
+    h' is the least that holds h + n - 1 rows. More multiplications, by zeros, but with many
+    channels: few are what convolutions are slow with.
+    """
+    h, w, channels, features = kernel.shape
+    high, wide = (-(-(size + n - 1) // n) for size in (h, w))
+    placed = [
+        jnp.pad(kernel, ((i, high * n - h - i), (j, wide * n - w - j), (0, 0), (0, 0)))
+        for i in range(n)
+        for j in range(n)
+    ]
+    out = jnp.stack(placed, -2).reshape(high, n, wide, n, channels, n * n * features)
+    return out.swapaxes(1, 2).reshape(high, wide, n * n * channels, n * n * features)
 
 
 def max_pool(x: jax.Array) -> jax.Array:
@@ -65,8 +99,12 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 def relu_pool(x: jax.Array, bias: jax.Array) -> jax.Array:
-    """`max_pool` of the ReLU of x + bias: `[B, H, W, C]` -> `[B, H//2, W//2, C]`."""
-    return max_pool(nn.relu(x + bias))
+    """`max_pool` of the ReLU of x + bias: `[B, H, W, C]` -> `[B, H//2, W//2, C]`.
+
+    Or `[B, H//2, W//2, 4, C]`, the squares' members side by side.
+    """
+    x = nn.relu(x + bias)
+    return x.max(3) if x.ndim == 5 else max_pool(x)
 
 
 @jax.custom_vjp
@@ -92,6 +130,26 @@ def _relu_pool_backward(saved, dy):
 
 
 relu_pool_cpu.defvjp(_relu_pool_forward, _relu_pool_backward)
+
+
+def relu_mean(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """Means over 2 x 2 squares of the ReLU of x + bias: `[B, h, w, 4, C]` -> `[B, h, w, C]`."""
+    return nn.relu(x + bias).mean(3)
+
+
+@jax.custom_vjp
+def relu_mean_cpu(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """`relu_mean` in few passes."""
+    return sum(jnp.where(corner + bias > 0, corner + bias, 0) for corner in _corners(x)) / 4
+
+
+def _relu_mean_backward(saved, dy):
+    x, bias = saved
+    dx = jnp.where(x + bias > 0, dy[..., None, :] / 4, 0)
+    return dx, dx.sum((0, 1, 2, 3))
+
+
+relu_mean_cpu.defvjp(lambda x, bias: (relu_mean_cpu(x, bias), (x, bias)), _relu_mean_backward)
 
 
 def norm_relu_pool(x: jax.Array, scale: jax.Array, offset: jax.Array, epsilon: float) -> Normalised:
@@ -120,6 +178,8 @@ def norm_relu_pool_cpu(
 
 def _corners(x: jax.Array) -> list[jax.Array]:
     """The four members of each 2 x 2 square, row by row."""
+    if x.ndim == 5:
+        return [x[..., place, :] for place in range(4)]
     high, wide = (size // 2 * 2 for size in x.shape[1:3])
     return [x[:, i:high:2, j:wide:2] for i in range(2) for j in range(2)]
 
@@ -156,6 +216,9 @@ def _norm_relu_pool_backward(epsilon, saved, cotangents):
 
 def _spread(dy, first, shape):
     """Puts each of dy `[B, h, w, C]` at the corner `first` of its square; else 0, of `shape`."""
+    if len(shape) == 5:
+        place = jnp.arange(4, dtype=jnp.uint8)[:, None]
+        return jnp.where(first[..., None, :] == place, dy[..., None, :], 0)
     (batch, height, width, channels), (high, wide) = shape, dy.shape[1:3]
     place = jnp.arange(4, dtype=jnp.uint8).reshape(2, 1, 2, 1)
     at = first[:, :, None, :, None] == place
@@ -166,6 +229,38 @@ def _spread(dy, first, shape):
 
 
 norm_relu_pool_cpu.defvjp(_norm_relu_pool_forward, _norm_relu_pool_backward)
+
+
+@jax.custom_vjp
+def channel_mean_max(x: jax.Array) -> jax.Array:
+    """Mean and maximum over few channels, `[..., C]` -> `[..., 2]`, on every backend.
+
+    Of equal maxima the first takes the gradient, as in `torch.max`.
+    """
+    return _channel_mean_max(x)[0]
+
+
+def _channel_mean_max(x):
+    first, *others = (x[..., c] for c in range(x.shape[-1]))
+    total, highest, place = first, first, jnp.zeros(first.shape, jnp.uint8)
+    for c, channel in enumerate(others, start=1):
+        total = total + channel
+        place = jnp.where(channel > highest, jnp.uint8(c), place)
+        highest = jnp.maximum(channel, highest)
+    # The place, not the maximum, is kept: XLA may compute x again, rounded in another way.
+    return jnp.stack([total / x.shape[-1], highest], -1), (
+        jnp.zeros_like(x, shape=x.shape[-1]),
+        place,
+    )
+
+
+def _channel_mean_max_backward(saved, dy):
+    channels, place = saved
+    at = place[..., None] == jnp.arange(len(channels), dtype=jnp.uint8)
+    return (jnp.where(at, dy[..., 1:], 0) + dy[..., :1] / len(channels),)
+
+
+channel_mean_max.defvjp(_channel_mean_max, _channel_mean_max_backward)
 
 
 @jax.custom_vjp

@@ -27,13 +27,22 @@ def watch(module: nn.Module, x: jax.Array) -> jax.Array:
     return module.perturb("activation", x)
 
 
+def convolution():
+    """The convolution of the backend."""
+    return kernels.conv_cpu if jax.default_backend() == "cpu" else kernels.conv
+
+
 class Conv(nn.Module):
-    """Convolution with a bias: `[B, H, W, C]` -> `[B, H', W', features]`."""
+    """Convolution with a bias: `[B, H, W, C]` -> `[B, H', W', features]`.
+
+    With few channels and features it is quicker between `block` x `block` pixels.
+    """
 
     features: int
     size: tuple[int, int]
     padding: str = "VALID"  # or "SAME"
     kernel_init: nn.initializers.Initializer = glorot
+    block: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -41,8 +50,33 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         pads = lax.padtype_to_pads(x.shape[1:3], self.size, (1, 1), self.padding)
-        conv = kernels.conv_cpu if jax.default_backend() == "cpu" else kernels.conv
-        return conv(x, kernel, tuple(pads)) + bias
+        if self.block == 1:
+            return convolution()(x, kernel, tuple(pads)) + bias
+        n, shape = self.block, kernels.block_kernel(kernel, self.block).shape
+        out = [h + sum(p) - k + 1 for h, p, k in zip(x.shape[1:3], pads, self.size, strict=True)]
+        held = [n * (-(-o // n) + k - 1) for o, k in zip(out, shape, strict=False)]
+        pads = [(p[0], m - h - p[0]) for p, m, h in zip(pads, held, x.shape[1:3], strict=True)]
+        x = kernels.blocks(jnp.pad(x, ((0, 0), *pads, (0, 0))), n)
+        x = convolution()(x, kernels.block_kernel(kernel, n), VALID)
+        return kernels.unblocks(x, n)[:, : out[0], : out[1]] + bias
+
+
+class SquaresConv(nn.Module):
+    """Convolution without padding, for few channels; its outputs lie by 2 x 2 squares.
+
+    `[B, H, W, C]` (H, W even) -> `[B, h, w, 4, features]`, h = (H - rows + 1) // 2, ready to pool,
+    and the bias, not yet added.
+    """
+
+    features: int
+    size: tuple[int, int]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        kernel = self.param("kernel", glorot, (*self.size, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x = convolution()(kernels.blocks(x, 2), kernels.block_kernel(kernel, 2), VALID)
+        return x.reshape(*x.shape[:3], 4, self.features), bias
 
 
 class ConvPool(nn.Module):
@@ -57,13 +91,12 @@ class ConvPool(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         kernel = self.param("kernel", glorot, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        on_cpu = jax.default_backend() == "cpu"
-        conv = kernels.conv_cpu if on_cpu else kernels.conv
+        conv = convolution()
         if not train:
             return kernels.max_pool(watch(self, nn.relu(conv(x, kernel, VALID) + bias)))
+        pool = kernels.relu_pool_cpu if jax.default_backend() == "cpu" else kernels.relu_pool
         unused = tuple((0, -(size % 2)) for size in x.shape[1:3])  # by the pooling
-        x = conv(x, kernel, unused)
-        return (kernels.relu_pool_cpu if on_cpu else kernels.relu_pool)(x, bias)
+        return pool(conv(x, kernel, unused), bias)
 
 
 class ConvBlock(nn.Module):
@@ -85,9 +118,8 @@ class ConvBlock(nn.Module):
         var = self.variable("batch_stats", "var", jnp.ones, width)
 
         on_cpu = jax.default_backend() == "cpu"
-        conv = kernels.conv_cpu if on_cpu else kernels.conv
         pool = kernels.norm_relu_pool_cpu if on_cpu else kernels.norm_relu_pool
-        x = conv(x, kernel, ((1, 1), (1, 1)))
+        x = convolution()(x, kernel, ((1, 1), (1, 1)))
         if not train:
             slope = scale * lax.rsqrt(var.value + EPSILON)
             x = nn.relu(x * slope + (bias - mean.value) * slope + offset)

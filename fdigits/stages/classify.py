@@ -52,7 +52,7 @@ class Classify(NamedTuple):
                 x = self._picture(x[..., None], key)
             if key is not None and self.config.input_noise:
                 own = jax.random.fold_in(key, number)
-                x += self.config.input_noise * jax.random.normal(own, x.shape)
+                x += self.config.input_noise * augment.gaussian(own, x.shape)
             read[modality] = x.astype(self.dtype)
         return read
 

@@ -30,7 +30,7 @@ class Case(NamedTuple):
 
 
 MAP = ((2, 5, 4, 16),)
-LENET = ((3, 11, 10, 3),)
+LENET = ((3, 12, 10, 3),)
 MODULES = {
     "channel": Case(attention.ChannelAttention(), MAP),
     "channel_of_6": Case(attention.ChannelAttention(), ((2, 4, 5, 6),)),
