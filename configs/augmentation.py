@@ -11,6 +11,7 @@ Reported (R4 Table 3, reduced_mnist): see REPORTED, in the order of `generated`.
 """
 
 from fdigits.config import base, parse_arg
+from fdigits.errors import UserError
 
 GENERATED = ("0", "1000", "2000", "3000")
 REPORTED = {
@@ -23,6 +24,9 @@ REPORTED = {
 def get_config(arg: str = ""):
     choice = parse_arg(arg, data="digits", real="300", generated="1000", protocol="report")
     real, generated = choice["real"], choice["generated"]
+    for key in ("real", "generated"):
+        if not choice[key].isdecimal():
+            raise UserError(f"{key}={choice[key]!r} is no number of pictures per class")
     config = base(f"augmentation_{real}_{generated}", choice["data"])
     config.model.update(name="image", image="plain", dropout=0.5)
     config.data.update(split="official", pixels=(0.0, 1.0), per_class=int(real))

@@ -42,14 +42,13 @@ class Checkpoints:
 
     def save(self, state: TrainState, progress: Progress) -> None:
         """Copies the state, which the next step donates, and writes it in the background."""
-        accuracy = progress.history[-1]["validation"]["accuracy"]
         self._manager.save(
             progress.epoch,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(jax.tree.map(jnp.copy, state)),
                 progress=ocp.args.JsonSave(dataclasses.asdict(progress)),
             ),
-            metrics={"rank": accuracy - 1e-7 * progress.epoch},  # of equals, the earliest
+            metrics={"rank": progress.score - 1e-7 * progress.epoch},  # of equals, the earliest
         )
 
     def latest(self, template: TrainState, say=print) -> tuple[TrainState, Progress] | None:

@@ -64,7 +64,7 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
         ratio=tuple(data.ratio),
     )
     if config.protocol == "report":
-        splits = pairing.test_validates(splits)
+        splits = pairing.validate_on_test(splits)
     if data.per_class:
         splits["train"] = pairing.per_class(splits["train"], data.per_class)
     if chosen.strength and chosen.generated:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fdigits.config import base, check, differing_fields, parse_arg
+from fdigits.config import base, check, differing_fields, parse_arg, stage_config
 from fdigits.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -99,3 +99,70 @@ def test_a_wrong_flag_is_one_line_and_exit_2(flags, told):
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+# Epochs, batch size, rate; split, ratio; and what the reports name beside them.
+@pytest.mark.parametrize(
+    ("name", "arg", "schedule", "reported"),
+    [
+        ("weighted_fusion", "mnist_fsdd", (40, 64, 1e-2), dict(macro_f1=0.992)),
+        ("weighted_fusion", "mnist_fsdd,fusion=audio", (40, 64, 1e-2), dict(macro_f1=0.752)),
+        ("weighted_fusion", "fusion=low_rank", (40, 64, 1e-2), dict(macro_f1=0.0)),
+        ("conv1d_fusion", "mnist_fsdd", (10, 64, 1e-3), dict(macro_f1=0.978)),
+        ("conv1d_fusion", "modality=audio", (10, 64, 1e-3), dict(accuracy=0.834)),
+        ("augmentation", "reduced_mnist,real=700", (20, 32, 1e-3), dict(accuracy=0.9855)),
+        ("augmentation", "real=1000,generated=0", (20, 32, 1e-3), dict(accuracy=0.9885)),
+        ("attention", "se", (10, 32, 1e-3), dict(accuracy=0.9855)),
+        ("attention", "reduced_mnist,attention=self", (10, 32, 1e-3), dict(accuracy=0.9820)),
+        ("spectrogram", "fsdd,hybrid", (15, 16, 1e-4), dict(accuracy=0.9844)),
+    ],
+)
+def test_configs_of_r1_r3_and_r4(name, arg, schedule, reported):
+    config = get_config(name, arg)
+    assert (config.epochs, config.batch_size, config.optimizer.learning_rate) == schedule
+    assert {key: config.reported[key] for key in reported} == reported
+    assert config.is_locked
+    check(config)
+
+
+def test_an_earlier_stage_is_the_whole_config_with_fields_that_differ():
+    config = get_config("conv1d_fusion", "mnist_fsdd")
+    with config.unlocked():
+        config.seed = 7
+    stage = stage_config(config, "audio")
+    assert (stage.model.name, stage.model.audio, stage.loss) == ("audio", "conv1d", "mse")
+    assert (stage.seed, stage.data.ratio, stage.epochs) == (7, (7, 1, 2), 10)
+    assert not stage.stages and not stage.start
+    assert stage.reported.accuracy == 0.834 and config.model.name == "fusion"
+
+
+@pytest.mark.parametrize(
+    ("name", "arg", "message"),
+    [
+        ("attention", "attention=sel", "did you mean 'se"),
+        ("spectrogram", "model=lenett", "did you mean 'lenet'"),
+        ("conv1d_fusion", "modality=sound", "modality"),
+        ("augmentation", "real=many", "real"),
+    ],
+)
+def test_wrong_arguments_of_the_new_configs_are_told(name, arg, message):
+    with pytest.raises(UserError, match=message):
+        get_config(name, arg)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("protocol", "reprot"),
+        ("monitor", "f1"),
+        ("augment.strength", 1.5),
+        ("data.ratio", (7, 0, 3)),
+        ("data.ratio", (7, 3)),
+        ("input_noise", -0.1),
+    ],
+)
+def test_values_no_run_can_have(field, value):
+    config = base("x", "bundled")
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=field):
+        check(config)

@@ -81,3 +81,22 @@ def test_plateau_acts_when_torchs_does(patience):
 def test_an_unknown_optimizer_names_the_nearest():
     with pytest.raises(UserError, match="did you mean 'adam'"):
         optim.make(optimizer(name="adamm"), 1)
+
+
+def test_clipping_is_of_each_array():
+    params = {"a": jnp.zeros(2), "b": jnp.zeros(2)}
+    rule = dict(name="sgd", weight_decay=0.0, clip_norm=1.0, learning_rate=1.0)
+    grads = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([0.3, 0.4])}
+    moved = one_update(optim.make(optimizer(**rule), 1), params, grads)
+    np.testing.assert_allclose(moved["a"], [-0.6, -0.8], rtol=1e-6)
+    np.testing.assert_allclose(moved["b"], [-0.3, -0.4], rtol=1e-6)
+
+
+def test_without_a_plateau_the_rate_stays():
+    plateau = base("x", "bundled").plateau
+    plateau.patience = 0
+    tx = optim.make_plateau(plateau)
+    state = tx.init({})
+    for _ in range(100):
+        _, state = tx.update({}, state, value=1.0)
+    assert state.scale == 1

@@ -133,6 +133,26 @@ def staged(accuracies):
     return lambda outputs, label: {"loss": 0.0, "accuracy": next(values)}
 
 
+def test_the_lowest_loss_can_choose(corpora, tmp_path):
+    loop = Loop(corpora, epochs=20, early_stopping=2, monitor="loss")
+    values = iter([(3.0, 0.1), (1.0, 0.2), (2.0, 0.9), (1.5, 0.9), (0.0, 1.0)])
+
+    def summarise(outputs, label):
+        return dict(zip(("loss", "accuracy"), next(values), strict=True))
+
+    with Checkpoints(tmp_path) as checkpoints:
+        progress = loop.fit(summarise, save=checkpoints.save)
+        assert (progress.epoch, progress.best_epoch, progress.best) == (4, 2, -1.0)
+        _, kept = checkpoints.restore(2, loop.state)
+        assert kept.epoch == 2
+
+
+def test_where_the_test_part_validates_the_last_weights_are_the_ones(corpora):
+    loop = Loop(corpora, epochs=4, early_stopping=0, protocol="report")
+    progress = loop.fit(staged([0.5, 0.9, 0.1, 0.3]))
+    assert (progress.best_epoch, progress.best) == (4, 0.3)
+
+
 def test_early_stopping_waits_its_patience_and_the_best_epoch_is_kept(corpora, tmp_path):
     loop = Loop(corpora, epochs=20, early_stopping=3)
     states = {}

@@ -116,7 +116,7 @@ def splits(
     return {part: Split(part, dict(corpora), rows[part], paired, seed, limit) for part in PARTS}
 
 
-def test_validates(parts: dict[str, Split]) -> dict[str, Split]:
+def validate_on_test(parts: dict[str, Split]) -> dict[str, Split]:
     """The reports' way: the validation part is trained on, and the test part validates."""
     rows = {
         modality: np.concatenate([rows, parts["validation"].rows[modality]])
