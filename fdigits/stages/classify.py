@@ -70,7 +70,8 @@ class Classify(NamedTuple):
 
     def init(self, key: jax.Array, batch: Batch) -> dict:
         """Variables `params` and, where the model normalises by batches, `batch_stats`."""
-        return self.model.init(key, self.inputs(batch), train=False)
+        read = {name: x.astype(jnp.float32) for name, x in self.inputs(batch).items()}
+        return self.model.init(key, read, train=False)
 
     def loss(self, params, batch_stats, batch: Batch, key: jax.Array):
         """The config's loss and the model's penalties; aux: new statistics, loss and accuracy."""

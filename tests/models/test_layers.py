@@ -6,7 +6,7 @@ from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fdigits.models import kernels, layers
+from fdigits.models import encoders, kernels, layers
 
 DRAWS = settings(max_examples=5, deadline=None, derandomize=True)
 
@@ -194,3 +194,162 @@ def test_layers_train_inside_a_scan():
         np.testing.assert_allclose(loss, expected, rtol=1e-5)
     for a, b in zip(*map(jax.tree.leaves, (scanned, variables)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@given(
+    size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    channels=st.integers(1, 3),
+    n=st.integers(1, 4),
+)
+def test_unblocks_inverts_blocks(size, channels, n):
+    x = np.random.default_rng(0).normal(size=(2, size[0] * n, size[1] * n, channels))
+    blocks = kernels.blocks(x, n)
+    assert blocks.shape == (2, *size, n * n * channels)
+    np.testing.assert_array_equal(kernels.unblocks(blocks, n), x)
+
+
+def test_blocks_lie_row_by_row():
+    x = np.arange(4 * 6 * 2).reshape(1, 4, 6, 2)  # 12 numbers a row
+    blocks = kernels.blocks(x, 2)
+    assert blocks[0, 0, 0].tolist() == [0, 1, 2, 3, 12, 13, 14, 15]
+    assert blocks[0, 0, 1].tolist() == [4, 5, 6, 7, 16, 17, 18, 19]
+    assert blocks[0, 1, 0].tolist() == [24, 25, 26, 27, 36, 37, 38, 39]
+
+
+@pytest.mark.parametrize(("size", "n"), [((3, 7), 2), ((5, 5), 2), ((5, 5), 4), ((7, 3), 4)])
+def test_convolved_blocks_are_the_blocks_of_the_convolution(size, n):
+    weights = normal(1, *size, 2, 3)
+    of_blocks = kernels.block_kernel(weights, n).shape
+    assert of_blocks == (*(-(-(k + n - 1) // n) for k in size), n * n * 2, n * n * 3)
+    high, wide = 2 * n, n
+    x = normal(0, 2, high + n * (of_blocks[0] - 1), wide + n * (of_blocks[1] - 1), 2)
+
+    def by_blocks(x, weights):
+        x, weights = kernels.blocks(x, n), kernels.block_kernel(weights, n)
+        return kernels.conv(x, weights, layers.VALID)
+
+    def plain(x, weights):
+        return kernels.blocks(kernels.conv(x, weights, layers.VALID)[:, :high, :wide], n)
+
+    agree(by_blocks, plain, x, weights)
+
+
+@pytest.mark.parametrize(
+    ("padding", "size"), [("SAME", (9, 6)), ("VALID", (9, 6)), ("VALID", (5, 11))]
+)
+def test_conv_by_blocks_is_conv(padding, size):
+    x = normal(0, 2, *size, 2)
+    plain, by_blocks = (layers.Conv(3, (5, 3), padding, block=n) for n in (1, 4))
+    shapes = (jax.eval_shape(layer.init, jax.random.key(0), x) for layer in (plain, by_blocks))
+    assert next(shapes) == next(shapes)
+    variables = {"params": {"kernel": normal(1, 5, 3, 2, 3), "bias": normal(2, 3)}}
+    agree(by_blocks.apply, plain.apply, variables, x)
+
+
+@pytest.mark.parametrize("function", [kernels.conv, kernels.conv_cpu])
+def test_negative_pads_leave_out(function):
+    def pads(x, weights):
+        return function(x, weights, ((-2, -1), (1, -3)))
+
+    def slices(x, weights):
+        return kernels.conv(x[:, 2:-1, :-3], weights, ((0, 0), (1, 0)))
+
+    agree(pads, slices, normal(0, 2, 8, 9, 2), normal(1, 3, 3, 2, 3))
+
+
+@pytest.mark.parametrize("size", [(4, 6), (7, 3)])
+def test_relu_pool_cpu_is_relu_pool(size):
+    x, bias = normal(0, 3, *size, 4), jnp.asarray([-0.5, 0.0, 0.3, -9.0])  # the last: all 0
+    agree(kernels.relu_pool_cpu, kernels.relu_pool, x, bias)
+
+
+@pytest.mark.parametrize("function", [kernels.relu_pool, kernels.relu_pool_cpu])
+def test_relu_pool_takes_maps_by_squares(function):
+    def unblocked(x, bias):
+        return kernels.relu_pool(kernels.unblocks(x.reshape(*x.shape[:3], -1), 2), bias)
+
+    agree(function, unblocked, normal(0, 2, 3, 2, 4, 3), normal(1, 3))
+
+
+def test_relu_mean_cpu_is_relu_mean():
+    agree(kernels.relu_mean_cpu, kernels.relu_mean, normal(0, 2, 3, 2, 4, 3), normal(1, 3))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 2, 5), (4, 1), (2, 2, 2, 4, 3)])
+def test_channel_mean_max_is_mean_and_max(shape):
+    def plain(x):
+        return jnp.stack([x.mean(-1), x.max(-1)], -1)
+
+    agree(kernels.channel_mean_max, plain, normal(0, *shape))
+
+
+def test_of_equal_channels_the_first_takes_the_gradient():
+    x = jnp.asarray([[2.0, 5.0, 5.0, 1.0], [3.0, 3.0, 3.0, 3.0]])
+    gradient = jax.grad(lambda x: kernels.channel_mean_max(x)[:, 1].sum())(x)
+    np.testing.assert_array_equal(gradient, [[0, 1, 0, 0], [1, 0, 0, 0]])
+
+
+BACKENDS = pytest.mark.parametrize("backend", ["cpu", "gpu"])
+
+
+@BACKENDS
+def test_conv_pool_is_flax_conv_relu_max_pool(backend, monkeypatch):
+    """9 - 2 rows: the pooling drops one, which training does not compute."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    params = {"kernel": normal(1, 3, 3, 2, 4), "bias": normal(2, 4)}
+
+    def reference(params, x):
+        x = nn.relu(nn.Conv(4, (3, 3), padding="VALID").apply({"params": params}, x))
+        return nn.max_pool(x, (2, 2), (2, 2))
+
+    def ours(params, x, train):
+        return layers.ConvPool(4).apply({"params": params}, x, train)
+
+    agree(
+        lambda *args: jnp.stack([ours(*args, train=True), ours(*args, train=False)]),
+        lambda *args: jnp.stack([reference(*args)] * 2),
+        params,
+        normal(0, 2, 9, 8, 2),
+    )
+
+
+@BACKENDS
+def test_lenet_block_is_flax_conv_relu_mean_pool(backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    params = {"Conv_0": {"kernel": normal(1, 5, 5, 3, 4), "bias": normal(2, 4)}}
+
+    def reference(params, x):
+        x = nn.Conv(4, (5, 5), padding="VALID").apply({"params": params["Conv_0"]}, x)
+        return nn.avg_pool(nn.relu(x), (2, 2), (2, 2))
+
+    def ours(params, x, train):
+        return encoders.LeNetBlock(4, "none").apply({"params": params}, x, train)
+
+    agree(
+        lambda *args: jnp.stack([ours(*args, train=True), ours(*args, train=False)]),
+        lambda *args: jnp.stack([reference(*args)] * 2),
+        params,
+        normal(0, 2, 10, 8, 3),
+    )
+
+
+@pytest.mark.parametrize("attention", ["cbam", "hybrid"])
+def test_lenet_block_tests_as_it_trains(attention, monkeypatch):
+    """With the batch's own statistics and no dropout."""
+    monkeypatch.setattr(encoders, "Dropout", lambda rate: lambda x, train: x)
+    x, block = normal(0, 3, 10, 8, 3), encoders.LeNetBlock(4, attention)
+    shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), x, train=False))
+    params = jax.tree.map(lambda p: 0.3 * normal(1, *p.shape), shapes["params"])
+    stats = jax.tree.map(lambda p: jnp.zeros(p.shape), shapes["batch_stats"])
+
+    @jax.jit
+    def both(params, stats, x):
+        variables = {"params": params, "batch_stats": stats}
+        trained, new = block.apply(variables, x, train=True, mutable=["batch_stats"])
+        of_batch = jax.tree.map(lambda p: p / (1 - layers.KERAS_MOMENTUM), new["batch_stats"])
+        variables = {"params": params, "batch_stats": of_batch}
+        return trained, block.apply(variables, x, train=False)
+
+    trained, tested = both(params, stats, x)
+    assert trained.shape == (3, 3, 2, 4) and np.ptp(trained) > 0.1
+    np.testing.assert_allclose(trained, tested, atol=1e-5)

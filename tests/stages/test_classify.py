@@ -1,0 +1,135 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fdigits import optim, train
+from fdigits.config import base
+from fdigits.errors import UserError
+from fdigits.stages import classify
+
+LABEL = jnp.asarray([3, 1, 4, 1])
+
+
+def stage_of(**fields):
+    config = base("x", "bundled")
+    config.update_from_flattened_dict({"model.name": "image", "model.image": "plain"} | fields)
+    return classify.make(config)
+
+
+def pictures(seed=0):
+    return {"image": np.random.default_rng(seed).integers(0, 256, (4, 28, 28), dtype=np.uint8)}
+
+
+def test_pictures_are_normalised_by_the_config():
+    batch = pictures()
+    x = stage_of(**{"data.pixels": (0.1307, 0.3081)}).inputs(batch)["image"]
+    assert x.shape == (4, 28, 28, 1)
+    np.testing.assert_allclose(x[..., 0], (batch["image"] / 255 - 0.1307) / 0.3081, rtol=1e-5)
+
+
+def test_augmentation_and_noise_are_of_training_alone():
+    fields = {"augment.strength": 1.0, "input_noise": 0.5, "data.pixels": (0.0, 1.0)}
+    stage, plain, batch = stage_of(**fields), stage_of(**{"data.pixels": (0.0, 1.0)}), pictures()
+    clean = plain.inputs(batch)["image"]
+    np.testing.assert_array_equal(stage.inputs(batch)["image"], clean)
+    np.testing.assert_array_equal(plain.inputs(batch, jax.random.key(0))["image"], clean)
+    once, again, other = (stage.inputs(batch, jax.random.key(k))["image"] for k in (0, 0, 1))
+    np.testing.assert_array_equal(once, again)
+    assert not np.array_equal(once, other) and not np.array_equal(once, clean)
+
+
+def test_noise_has_the_configs_deviation():
+    stage = stage_of(**{"input_noise": 0.02, "data.pixels": (0.0, 1.0)})
+    noise = stage.inputs(pictures(), jax.random.key(0))["image"] - stage.inputs(pictures())["image"]
+    assert abs(noise.mean()) < 2e-3 and noise.std() == pytest.approx(0.02, rel=0.1)
+
+
+def test_pictures_generated_beforehand_are_not_augmented_again():
+    fields = {"augment.strength": 1.0, "augment.generated": 10}
+    stage, batch = stage_of(**fields), pictures()
+    np.testing.assert_array_equal(
+        stage.inputs(batch, jax.random.key(0))["image"], stage.inputs(batch)["image"]
+    )
+
+
+def test_squared_error_is_of_one_hot_targets():
+    scores = jnp.asarray(np.random.default_rng(0).normal(size=(4, 10)), jnp.float32)
+    expected = np.mean((np.asarray(scores) - np.eye(10)[LABEL]) ** 2)
+    assert classify.squared_error(scores, LABEL) == pytest.approx(expected, rel=1e-6)
+
+
+def test_penalties_of_the_hybrid_are_in_the_loss_and_not_in_its_metric():
+    stage = stage_of(**{"model.name": "spectrogram", "model.attention": "hybrid"})
+    x = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3), dtype=np.uint8)
+    batch = {"spectrogram": x, "label": LABEL}
+    variables = stage.init(jax.random.key(0), batch)
+    statistics = variables["batch_stats"]
+    loss, (_, told) = stage.loss(variables["params"], statistics, batch, jax.random.key(1))
+    encoder = variables["params"]["encoder"]
+    kernels = [encoder[f"Dense_{n}"]["kernel"] for n in (0, 1)]
+    penalty = 1e-3 * sum(float(jnp.square(k).sum()) for k in kernels)
+    assert float(loss - told["loss"]) == pytest.approx(penalty, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("dtype", "float61"), ("loss", "mae"), ("augment.name", "combind")]
+)
+def test_unknown_choices_name_the_nearest(field, value):
+    stage = stage_of(**{field: value, "augment.strength": 0.5})
+    batch = pictures() | {"label": LABEL}
+    with pytest.raises(UserError, match=field):
+        variables = stage.init(jax.random.key(0), batch)
+        stage.loss(variables["params"], {}, batch, jax.random.key(0))
+
+
+def spectrograms(size):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (8, size, size, 3), dtype=np.uint8)
+    return {"spectrogram": x, "label": jnp.asarray(rng.integers(0, 10, 8))}
+
+
+def cbam(dtype):
+    fields = {"model.name": "spectrogram", "model.attention": "cbam", "dtype": dtype}
+    return stage_of(**fields, **{"optimizer.learning_rate": 1e-4, "optimizer.clip_norm": 1.0})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_trains_with_parameters_in_float32(dtype):
+    stage, batch = cbam(dtype), spectrograms(32)
+    state = train.create_state(stage, stage.config, batch, 10)
+    step = jax.jit(train.make_train_step(stage, optim.make(stage.config.optimizer, 10)))
+    losses = []
+    for _ in range(30):
+        state, told = step(state, batch)
+        losses.append(float(told["loss"]))
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    assert {x.dtype for x in jax.tree.leaves((state.params, state.batch_stats))} == {jnp.dtype("float32")}
+    outputs = stage.evaluate(state.params, state.batch_stats, batch)
+    assert outputs["logits"].dtype == jnp.float32 and np.isfinite(outputs["logits"]).all()
+
+
+@pytest.mark.parametrize("attention", ["none", "cbam"])
+def test_all_in_float16_the_loss_is_lost_as_in_r4(attention):
+    """R4 section 6.3.3 blames attention; it is Adam, whose mean squares float16 rounds to 0."""
+    stage, batch = cbam("float16"), spectrograms(128)
+    stage.config.model.attention = attention
+    stage = classify.make(stage.config)
+    variables = stage.init(jax.random.key(0), batch)
+    params = jax.tree.map(lambda x: x.astype(jnp.float16), variables["params"])
+    statistics, tx = variables.get("batch_stats", {}), optax.adam(1e-4, eps=1e-7)
+    state = tx.init(params)
+
+    @jax.jit
+    def step(params, statistics, state, key):
+        grad = jax.value_and_grad(stage.loss, has_aux=True)
+        (_, (statistics, told)), grads = grad(params, statistics, batch, key)
+        updates, state = tx.update(grads, state, params)
+        return optax.apply_updates(params, updates), statistics, state, told["loss"]
+
+    losses = []
+    for n in range(3):
+        params, statistics, state, loss = step(params, statistics, state, jax.random.key(n))
+        losses.append(float(loss))
+    assert np.isfinite(losses[0]) and not np.isfinite(losses).all()
