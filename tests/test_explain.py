@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,11 +37,16 @@ def make(config):
     shapes = jax.eval_shape(lambda: stage.init(jax.random.key(0), batch))
 
     def some(path, leaf):
-        at = normal(len(jax.tree_util.keystr(path)), *leaf.shape)
-        return abs(at) + 0.5 if "var" in str(path[-1]) else 0.3 * at
+        name = path[-1].key
+        drawn = normal(zlib.crc32(jax.tree_util.keystr(path).encode()), *leaf.shape)
+        if name == "kernel":
+            return 2 * drawn / np.sqrt(leaf.size / leaf.shape[-1])
+        return 0.1 * drawn + (name in ("scale", "var"))
 
-    drawn = jax.tree.map_with_path(some, dict(shapes))
-    return stage, SimpleNamespace(params=drawn["params"], batch_stats=drawn.get("batch_stats", {}))
+    drawn = [
+        jax.tree.map_with_path(some, shapes.get(kind, {})) for kind in ("params", "batch_stats")
+    ]
+    return stage, SimpleNamespace(params=drawn[0], batch_stats=drawn[1])
 
 
 def items(n):
@@ -139,7 +145,7 @@ def test_corruption_starts_clean_and_touches_one_modality():
     for corrupted in (0, 1):  # a weight is read from its own embedding
         weights = found["weights"][corrupted]
         np.testing.assert_allclose(weights[:, 1 - corrupted], clean[1 - corrupted], atol=1e-5)
-        assert np.ptp(weights[:, corrupted]) > 0.01
+        assert np.ptp(weights[:, corrupted]) > 1e-3
 
 
 def test_the_first_augmentation_is_the_original(monkeypatch):
@@ -194,8 +200,9 @@ def test_only_files_that_apply_are_written(model, strength, files, tmp_path, mon
 def test_a_finished_run_is_explained_anew(tmp_path, monkeypatch):
     """To the bit from pictures, which late fusion keeps apart; audio is kept in half precision."""
     config = config_of("fusion", audio="cnn", fusion="late")
-    config.update(dict(epochs=1, batch_size=20, chunk=5))
-    config.data.limit = 100
+    config.model.filters = (2,)
+    config.update(dict(epochs=1, batch_size=20, chunk=1))
+    config.data.update(limit=60, feeder="device")
     monkeypatch.setattr(report, "write", lambda *args: "none")
     run(config.lock(), tmp_path)
     with np.load(tmp_path / "maps.npz") as maps:

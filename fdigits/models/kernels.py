@@ -114,8 +114,7 @@ def relu_pool_cpu(x: jax.Array, bias: jax.Array) -> jax.Array:
 
 
 def _relu_pool_forward(x, bias):
-    # Comparisons are cheaper than `jnp.maximum`, and let a NaN through as it does.
-    highest = functools.reduce(lambda a, b: jnp.where(b <= a, a, b), _corners(x)) + bias
+    highest = functools.reduce(jnp.maximum, _corners(x)) + bias  # a NaN stays one
     y = jnp.where(highest <= 0, 0, highest)
     return y, (x, y, bias)
 
@@ -140,7 +139,8 @@ def relu_mean(x: jax.Array, bias: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def relu_mean_cpu(x: jax.Array, bias: jax.Array) -> jax.Array:
     """`relu_mean` in few passes."""
-    return sum(jnp.where(corner + bias > 0, corner + bias, 0) for corner in _corners(x)) / 4
+    shifted = (corner + bias for corner in _corners(x))
+    return sum(jnp.where(z <= 0, 0, z) for z in shifted) / 4  # a NaN stays one
 
 
 def _relu_mean_backward(saved, dy):

@@ -353,3 +353,11 @@ def test_lenet_block_tests_as_it_trains(attention, monkeypatch):
     trained, tested = both(params, stats, x)
     assert trained.shape == (3, 3, 2, 4) and np.ptp(trained) > 0.1
     np.testing.assert_allclose(trained, tested, atol=1e-5)
+
+
+@pytest.mark.parametrize("pool", [kernels.relu_pool_cpu, kernels.relu_mean_cpu])
+@pytest.mark.parametrize("place", range(4))
+def test_a_nan_is_not_lost_in_pooling(pool, place):
+    x = jnp.zeros((1, 1, 1, 4, 2)).at[0, 0, 0, place, 1].set(jnp.nan)
+    y = pool(x, jnp.zeros(2))
+    assert np.isnan(y[..., 1]).all() and (y[..., 0] == 0).all()

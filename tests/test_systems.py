@@ -1,0 +1,95 @@
+"""Short runs of the systems of R1, R3 and R4 on the embedded data."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from fdigits import predict
+from fdigits.data.corpora import bundled
+from fdigits.errors import UserError
+from fdigits.run import load_splits, run
+from tests.test_config import get_config
+
+SHORT = {"epochs": 1, "data.limit": 200, "batch_size": 20, "chunk": 5, "data.feeder": "device"}
+
+
+def short(name, arg="", **fields):
+    config = get_config(name, arg)
+    config.update_from_flattened_dict(SHORT | {k.replace("__", "."): v for k, v in fields.items()})
+    return config
+
+
+def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path):
+    config = short("conv1d_fusion", optimizer__learning_rate=0.0)  # so that all weights stay
+    result = run(config, tmp_path)
+    assert result["modalities"] == ["image", "audio"]
+    fused = predict.load(tmp_path).state
+    for name in ("image", "audio"):
+        alone = predict.load(tmp_path / name)
+        assert alone.config.loss == "mse" and alone.config.model.name == name
+        ours, theirs = fused.params[f"{name}_encoder"], alone.state.params["encoder"]
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    again = run(config, tmp_path)  # finished, and so are its stages
+    assert again == result
+    with pytest.raises(UserError, match="another config"):
+        run(short("conv1d_fusion", optimizer__learning_rate=0.1), tmp_path)
+
+
+def test_the_fusions_weights_stand_with_the_predictions(tmp_path):
+    result = run(short("weighted_fusion", "protocol=report"), tmp_path)
+    assert result["protocol"] == "official, test part validates"
+    assert result["metrics"]["validation"] == result["metrics"]["test"]
+    with np.load(tmp_path / "predictions.npz") as held:
+        assert held["weights"].shape == (200, 2)
+        assert ((held["weights"] > 0) & (held["weights"] < 1)).all()
+    with np.load(tmp_path / "corruption.npz") as held:
+        assert held["weights"].shape == (2, len(held["level"]), 2)
+
+
+def test_a_spectrogram_run_hears_a_recording(tmp_path, capsys, monkeypatch):
+    result = run(short("spectrogram", "hybrid"), tmp_path)
+    assert result["parameters"] == 1_628_915 and result["modalities"] == ["spectrogram"]
+    with np.load(tmp_path / "maps.npz") as held:
+        assert held["gradcam:spectrogram"].shape == (30, 58, 58)
+        assert held["attention:LeNetBlock_1/ChannelAttention_0"].shape == (30, 16)
+    recording = bundled.FOLDER / bundled.SAMPLES / "7.wav"
+    monkeypatch.setattr("sys.argv", ["predict", str(tmp_path), "--recording", str(recording)])
+    predict.main()
+    lines = capsys.readouterr().out.strip().splitlines()[-3:]
+    assert sum(float(line.split()[1]) for line in lines) <= 1.001
+
+
+def test_augmented_pictures_join_the_training_part_alone():
+    config = short("augmentation", "real=20,generated=30", data__limit=0)
+    splits = load_splits(config)
+    assert len(splits["train"]) == 10 * (20 + 30)
+    examples = splits["train"].examples()
+    assert (np.bincount(examples["label"]) == 50).all()
+    of_test = splits["test"]
+    assert of_test.corpora["image"].x.shape[0] == 1797 and splits["validation"] is of_test
+
+
+def test_generated_pictures_need_pictures_alone():
+    config = short("weighted_fusion", augment__strength=0.5, augment__generated=10)
+    with pytest.raises(UserError, match="pictures alone"):
+        load_splits(config)
+
+
+def test_a_model_and_data_that_do_not_fit(tmp_path):
+    with pytest.raises(UserError, match="no spectrogram"):
+        run(short("spectrogram", "digits"), tmp_path)
+    with pytest.raises(UserError, match="no audio"):
+        run(short("weighted_fusion", "digits"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_attention_run_leaves_its_maps(tmp_path):
+    config = short("attention", "cbam")
+    run(config, tmp_path)
+    held = json.loads((tmp_path / "config.json").read_text())
+    assert held["model"]["attention"] == "cbam" and held["protocol"] == "report"
+    with np.load(tmp_path / "maps.npz") as maps:
+        assert maps["attention:CBAM_0/spatial"].shape == (30, 13, 13)
+        assert maps["gradcam:image"].shape == (30, 11, 11)
