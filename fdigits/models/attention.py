@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fdigits.models import kernels
-from fdigits.models.layers import KERAS_EPSILON, Conv, KerasDense
+from fdigits.models.layers import KERAS_EPSILON, Conv, KerasDense, glorot
 
 
 class ChannelAttention(nn.Module):
@@ -80,16 +80,22 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         batch, high, wide, channels = x.shape
+        heads, width = self.heads, self.width
+
+        def shaped(*shape):  # Keras draws its kernels in these shapes, of other fans
+            return lambda key, flat, dtype: glorot(key, shape, dtype).reshape(flat)
+
         tokens_BxTxC = x.reshape(batch, high * wide, channels)
 
         def project(name):
-            projected = KerasDense(self.heads * self.width, name=name)(tokens_BxTxC)
-            return projected.reshape(batch, -1, self.heads, self.width).swapaxes(1, 2)
+            init = shaped(channels, heads, width)
+            projected = nn.Dense(heads * width, kernel_init=init, name=name)(tokens_BxTxC)
+            return projected.reshape(batch, -1, heads, width).swapaxes(1, 2)
 
         query, key, value = (project(name) for name in ("query", "key", "value"))
-        scores = query @ key.swapaxes(2, 3) * self.width**-0.5
+        scores = query @ key.swapaxes(2, 3) * width**-0.5
         attention_BxHxTxT = nn.softmax(scores)
         self.sow("attention", "map", attention_BxHxTxT)
         mixed = (attention_BxHxTxT @ value).swapaxes(1, 2).reshape(batch, high, wide, -1)
-        out = KerasDense(channels, name="out")(mixed)
+        out = nn.Dense(channels, kernel_init=shaped(heads, width, channels), name="out")(mixed)
         return nn.LayerNorm(epsilon=KERAS_EPSILON)(out)
