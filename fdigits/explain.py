@@ -17,7 +17,7 @@ import numpy as np
 
 from fdigits import augment, predict
 from fdigits.console import console
-from fdigits.errors import exit_cleanly
+from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import write_arrays
 from fdigits.models import classifiers
 from fdigits.stages.classify import Classify
@@ -44,7 +44,7 @@ def grad_cam(stage: Classify, state: TrainState, batch: Mapping) -> Arrays:
     if not zeros:
         return {}
 
-    def score(perturbations):
+    def score(perturbations, variables, inputs):
         outputs, seen = stage.model.apply(
             variables | {"perturbations": perturbations},
             inputs,
@@ -53,7 +53,8 @@ def grad_cam(stage: Classify, state: TrainState, batch: Mapping) -> Arrays:
         )
         return outputs["logits"].max(-1).sum(), seen["activations"]
 
-    gradients, activations = jax.jit(jax.grad(score, has_aux=True))(zeros)
+    explain = jax.jit(jax.grad(score, has_aux=True))
+    gradients, activations = explain(zeros, variables, inputs)
     found = {}
     for encoder, of_encoder in gradients.items():
         gradient_BxHxWxC = jax.tree.leaves(of_encoder)[-1]
@@ -94,11 +95,11 @@ def corruption(stage: Classify, state: TrainState, batch: Mapping, label_B: np.n
     """
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     clean = stage.inputs(batch)
-    apply = jax.jit(lambda inputs: stage.model.apply(variables, inputs, train=False))
+    apply = jax.jit(lambda variables, inputs: stage.model.apply(variables, inputs, train=False))
     weights, accuracy = [], []
     for modality, x in clean.items():
         noise = x.std() * jax.random.normal(jax.random.key(0), x.shape)
-        noisy = [apply(clean | {modality: x + level * noise}) for level in LEVELS]
+        noisy = [apply(variables, clean | {modality: x + level * noise}) for level in LEVELS]
         weights.append([np.asarray(outputs["weights"].mean(0)) for outputs in noisy])
         accuracy.append([np.mean(outputs["logits"].argmax(-1) == label_B) for outputs in noisy])
     return {
@@ -159,6 +160,8 @@ def main() -> None:
     class Given(NamedTuple):
         x: np.ndarray
 
+    if missing := [n for n in ("inputs.npz", "predictions.npz") if not (args.run / n).is_file()]:
+        raise UserError(f"{args.run} lacks {', '.join(missing)}: run the experiment again")
     with np.load(args.run / "inputs.npz") as held:
         inputs = {name: held[name] for name in held.files}
     if "audio" in inputs:

@@ -161,15 +161,14 @@ class LeNetBlock(nn.Module):
             on_cpu = jax.default_backend() == "cpu"
             return (kernels.relu_mean_cpu if on_cpu else kernels.relu_mean)(x, bias)
         x = nn.relu(x + bias)
+        if not train:
+            x = watch(self, kernels.unblocks(x.reshape(*x.shape[:3], 4 * self.features), 2))
         if attend:
             norm = nn.BatchNorm(not train, momentum=KERAS_MOMENTUM, epsilon=KERAS_EPSILON)
             x = attend()(norm(x))
         if self.attention == "hybrid":
             x = Dropout(0.1)(nn.LayerNorm(epsilon=KERAS_EPSILON)(x), train)
-        if not train:
-            x = kernels.unblocks(x.reshape(*x.shape[:3], 4 * self.features), 2)
-            return nn.avg_pool(watch(self, x), (2, 2), (2, 2))
-        return x.mean(3)
+        return x.mean(3) if train else nn.avg_pool(x, (2, 2), (2, 2))
 
 
 class LeNetEncoder(nn.Module):

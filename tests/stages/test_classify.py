@@ -105,7 +105,9 @@ def test_half_precision_trains_with_parameters_in_float32(dtype):
         state, told = step(state, batch)
         losses.append(float(told["loss"]))
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
-    assert {x.dtype for x in jax.tree.leaves((state.params, state.batch_stats))} == {jnp.dtype("float32")}
+    assert {x.dtype for x in jax.tree.leaves((state.params, state.batch_stats))} == {
+        jnp.dtype("float32")
+    }
     outputs = stage.evaluate(state.params, state.batch_stats, batch)
     assert outputs["logits"].dtype == jnp.float32 and np.isfinite(outputs["logits"]).all()
 
