@@ -15,13 +15,19 @@ from tests.test_config import get_config
 SHORT = {"epochs": 1, "data.limit": 200, "batch_size": 20, "chunk": 5, "data.feeder": "device"}
 
 
+@pytest.fixture
+def no_report(monkeypatch):
+    """t-SNE and figures take longer than these runs; one of them draws."""
+    monkeypatch.setattr("fdigits.report.write", lambda runs, out: out)
+
+
 def short(name, arg="", **fields):
     config = get_config(name, arg)
     config.update_from_flattened_dict(SHORT | {k.replace("__", "."): v for k, v in fields.items()})
     return config
 
 
-def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path):
+def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_report):
     config = short("conv1d_fusion", optimizer__learning_rate=0.0)  # so that all weights stay
     result = run(config, tmp_path)
     assert result["modalities"] == ["image", "audio"]
@@ -37,7 +43,7 @@ def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path):
         run(short("conv1d_fusion", optimizer__learning_rate=0.1), tmp_path)
 
 
-def test_the_fusions_weights_stand_with_the_predictions(tmp_path):
+def test_the_fusions_weights_stand_with_the_predictions(tmp_path, no_report):
     result = run(short("weighted_fusion", "protocol=report"), tmp_path)
     assert result["protocol"] == "official, test part validates"
     assert result["metrics"]["validation"] == result["metrics"]["test"]
@@ -48,7 +54,7 @@ def test_the_fusions_weights_stand_with_the_predictions(tmp_path):
         assert held["weights"].shape == (2, len(held["level"]), 2)
 
 
-def test_a_spectrogram_run_hears_a_recording(tmp_path, capsys, monkeypatch):
+def test_a_spectrogram_run_hears_a_recording(tmp_path, capsys, monkeypatch, no_report):
     result = run(short("spectrogram", "hybrid"), tmp_path)
     assert result["parameters"] == 1_628_915 and result["modalities"] == ["spectrogram"]
     with np.load(tmp_path / "maps.npz") as held:
@@ -93,3 +99,5 @@ def test_an_attention_run_leaves_its_maps(tmp_path):
     with np.load(tmp_path / "maps.npz") as maps:
         assert maps["attention:CBAM_0/spatial"].shape == (30, 13, 13)
         assert maps["gradcam:image"].shape == (30, 11, 11)
+    drawn = {file.name for file in (tmp_path / "figures").glob("*.png")}
+    assert {name.partition("_")[0] for name in drawn} >= {"gradcam", "attention", "curves"}
