@@ -99,12 +99,8 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 def relu_pool(x: jax.Array, bias: jax.Array) -> jax.Array:
-    """`max_pool` of the ReLU of x + bias: `[B, H, W, C]` -> `[B, H//2, W//2, C]`.
-
-    Or `[B, H//2, W//2, 4, C]`, the squares' members side by side.
-    """
-    x = nn.relu(x + bias)
-    return x.max(3) if x.ndim == 5 else max_pool(x)
+    """`max_pool` of the ReLU of x + bias: `[B, H, W, C]` -> `[B, H//2, W//2, C]`."""
+    return max_pool(nn.relu(x + bias))
 
 
 @jax.custom_vjp
@@ -139,7 +135,7 @@ def relu_mean(x: jax.Array, bias: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def relu_mean_cpu(x: jax.Array, bias: jax.Array) -> jax.Array:
     """`relu_mean` in few passes."""
-    shifted = (corner + bias for corner in _corners(x))
+    shifted = (x[..., place, :] + bias for place in range(4))
     return sum(jnp.where(z <= 0, 0, z) for z in shifted) / 4  # a NaN stays one
 
 
@@ -178,8 +174,6 @@ def norm_relu_pool_cpu(
 
 def _corners(x: jax.Array) -> list[jax.Array]:
     """The four members of each 2 x 2 square, row by row."""
-    if x.ndim == 5:
-        return [x[..., place, :] for place in range(4)]
     high, wide = (size // 2 * 2 for size in x.shape[1:3])
     return [x[:, i:high:2, j:wide:2] for i in range(2) for j in range(2)]
 
@@ -216,9 +210,6 @@ def _norm_relu_pool_backward(epsilon, saved, cotangents):
 
 def _spread(dy, first, shape):
     """Puts each of dy `[B, h, w, C]` at the corner `first` of its square; else 0, of `shape`."""
-    if len(shape) == 5:
-        place = jnp.arange(4, dtype=jnp.uint8)[:, None]
-        return jnp.where(first[..., None, :] == place, dy[..., None, :], 0)
     (batch, height, width, channels), (high, wide) = shape, dy.shape[1:3]
     place = jnp.arange(4, dtype=jnp.uint8).reshape(2, 1, 2, 1)
     at = first[:, :, None, :, None] == place

@@ -263,14 +263,6 @@ def test_relu_pool_cpu_is_relu_pool(size):
     agree(kernels.relu_pool_cpu, kernels.relu_pool, x, bias)
 
 
-@pytest.mark.parametrize("function", [kernels.relu_pool, kernels.relu_pool_cpu])
-def test_relu_pool_takes_maps_by_squares(function):
-    def unblocked(x, bias):
-        return kernels.relu_pool(kernels.unblocks(x.reshape(*x.shape[:3], -1), 2), bias)
-
-    agree(function, unblocked, normal(0, 2, 3, 2, 4, 3), normal(1, 3))
-
-
 def test_relu_mean_cpu_is_relu_mean():
     agree(kernels.relu_mean_cpu, kernels.relu_mean, normal(0, 2, 3, 2, 4, 3), normal(1, 3))
 
@@ -355,9 +347,9 @@ def test_lenet_block_tests_as_it_trains(attention, monkeypatch):
     np.testing.assert_allclose(trained, tested, atol=1e-5)
 
 
-@pytest.mark.parametrize("pool", [kernels.relu_pool_cpu, kernels.relu_mean_cpu])
-@pytest.mark.parametrize("place", range(4))
-def test_a_nan_is_not_lost_in_pooling(pool, place):
-    x = jnp.zeros((1, 1, 1, 4, 2)).at[0, 0, 0, place, 1].set(jnp.nan)
-    y = pool(x, jnp.zeros(2))
-    assert np.isnan(y[..., 1]).all() and (y[..., 0] == 0).all()
+def test_a_nan_is_not_lost_in_pooling():
+    for place in range(4):
+        x = jnp.zeros((1, 1, 1, 4, 2)).at[0, 0, 0, place, 1].set(jnp.nan)
+        whole = kernels.unblocks(x.reshape(1, 1, 1, 8), 2)
+        for y in kernels.relu_mean_cpu(x, jnp.zeros(2)), kernels.relu_pool_cpu(whole, jnp.zeros(2)):
+            assert np.isnan(y[..., 1]).all() and (y[..., 0] == 0).all()
