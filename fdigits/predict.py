@@ -2,6 +2,7 @@
 
 python -m fdigits.predict RUN --picture seven.png --recording seven.wav
 python -m fdigits.predict RUN --data gsc_digits --data-dir data
+python -m fdigits.predict RUN --data mnist --part test
 """
 
 import argparse
@@ -70,11 +71,17 @@ def load(workdir: Path) -> Trained:
     return Trained(config, stage, state, statistics)
 
 
-def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path) -> dict:
-    """Metrics on all items of a data set the run was not trained on."""
+def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path, part: str = "") -> dict:
+    """Metrics on a data set the run was not trained on: all items, or those of an official part.
+
+    Raises:
+      UserError: there are no items of that part.
+    """
     heard = "spectrogram" in classifiers.modalities(trained.config.model)
     corpora = prepare.load(data, data_dir, cache_dir, spectrogram=heard)
-    rows = {m: np.arange(len(c.label)) for m, c in corpora.items()}
+    rows = {m: np.flatnonzero((c.part == part) | (not part)) for m, c in corpora.items()}
+    if not all(map(len, rows.values())):
+        raise UserError(f"{data} has no {part} part")
     everything = pairing.Split("test", corpora, rows, prepare.is_paired(data), seed=0)
     feeder = pipeline.make_feeder("device", trained.arrays(corpora))
     evaluate = train.make_evaluate_chunk(trained.stage)
@@ -102,16 +109,18 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="image file of one digit")
     parser.add_argument("--recording", type=Path, help="wav file of one digit word")
     parser.add_argument("--data", help="test on all items of this data set instead")
+    parser.add_argument("--part", default="", choices=pairing.PARTS, help="of it alone")
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--cache", type=Path, default=Path(prepare.CACHE))
     args = parser.parse_args()
     trained = load(args.run)
     if args.data:
-        tested = test_on(trained, args.data, args.data_dir, args.cache)
+        tested = test_on(trained, args.data, args.data_dir, args.cache, args.part)
         recall = " ".join(f"{r:.2f}" for r in tested["per_class"])
         console.print(
-            f"{trained.config.name} on {args.data}: accuracy {tested['accuracy']:.4f}, macro-F1 "
-            f"{tested['macro_f1']:.4f}, n {tested['n']}, recall per class {recall}"
+            f"{trained.config.name} on {f'{args.data} {args.part}'.strip()}: "
+            f"accuracy {tested['accuracy']:.4f}, macro-F1 {tested['macro_f1']:.4f}, "
+            f"n {tested['n']}, recall per class {recall}"
         )
         return
     inputs = {}

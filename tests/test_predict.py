@@ -62,6 +62,13 @@ def test_another_data_set_is_tested_on(hybrid, tmp_path):
     assert float(found[1]) > 0.9 and int(found[2]) == 200
 
 
+def test_an_official_part_alone(hybrid):
+    done = run(["-m", "fdigits.predict"], hybrid, "--data", "bundled", "--part", "test")
+    assert done.returncode == 0, done.stderr
+    assert "on bundled test: accuracy" in done.stdout
+    assert int(re.search(r" n (\d+)", done.stdout)[1]) == 400
+
+
 def test_what_is_missing_or_broken_is_one_line(hybrid, tmp_path):
     (tmp_path / "no.png").write_text("no picture")
     (tmp_path / "no.wav").write_text("no wav")
