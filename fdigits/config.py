@@ -56,7 +56,7 @@ def base(name: str, data: str) -> ConfigDict:
                 generated=0,  # pictures per class made before training; 0 = every batch anew
             ),
             input_noise=0.0,  # sd of Gaussian noise added to training inputs
-            stages={},  # name -> fields that differ: trained before, in this order
+            stages={},  # name -> fields that differ: trained before, by name in order
             start={},  # module -> "stage/module" whose best weights it starts from
             optimizer=dict(
                 name="adam",
