@@ -7,6 +7,8 @@ cross_attention and late are the field's other ones, for comparison.
 
 Reported (R1 Table 1, macro-F1 on a 20 % validation part of written_spoken, nothing held out
 beside it): image .991, audio .752, add .991, weighted .992.
+Measured (MNIST × FSDD, protocol report, seed 0, 21 November 2026, 2 cores of a Xeon): image .9941,
+audio .9817, add .9981, weighted .9984.
 """
 
 from fdigits.config import base, parse_arg
