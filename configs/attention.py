@@ -7,8 +7,8 @@ weights are tested (protocol=held_out validates on 3 of 17 of the training part 
 
 Reported (R4 Table 10, reduced_mnist, accuracy): base .9810, spatial .9790, self .9820, cbam .9830,
 se .9855.
-Measured (reduced_mnist, seed 0, 21 November 2026, 2 cores of a Xeon): base .9660, spatial .9735, self
-.9560, cbam .9705, se .9715; README says why these are lower.
+Measured (reduced_mnist, seed 0, 21 November 2026, 2 cores of a Xeon): base .9660, spatial .9735,
+self .9560, cbam .9705, se .9715; README says why these are lower.
 """
 
 from fdigits.config import base, choose, parse_arg

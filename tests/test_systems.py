@@ -100,4 +100,4 @@ def test_an_attention_run_leaves_its_maps(tmp_path):
         assert maps["attention:CBAM_0/spatial"].shape == (30, 13, 13)
         assert maps["gradcam:image"].shape == (30, 11, 11)
     drawn = {file.name for file in (tmp_path / "figures").glob("*.png")}
-    assert {name.partition("_")[0] for name in drawn} >= {"gradcam", "attention", "curves"}
+    assert {name.partition("_")[0] for name in drawn} >= {"gradcam", "attention"}
