@@ -9,8 +9,8 @@ own for recordings; the encoders go on learning when fused.
 
 Reported (R3, written_spoken, class-code test set): fusion macro-F1 .978; accuracy of the picture
 encoder alone 95.1 %, of the recording encoder alone 83.4 %.
-Measured (MNIST × FSDD, held out, seed 0, 21 November 2026, 2 cores of a Xeon): fusion macro-F1 .9978,
-picture encoder alone 99.12 %, recording encoder alone 97.65 %.
+Measured (MNIST × FSDD, held out, seed 0, 21 November 2026, 2 cores of a Xeon): fusion macro-F1
+.9978, picture encoder alone 99.12 %, recording encoder alone 97.65 %.
 """
 
 from fdigits.config import base, choose, parse_arg
