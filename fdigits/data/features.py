@@ -74,18 +74,7 @@ def mfcc(signal: np.ndarray, rate: int, name: str = "recording") -> np.ndarray:
     import librosa
 
     samples, energy = levelled(one_second(prepared(signal, rate, name)))
-    power = librosa.feature.melspectrogram(
-        y=samples,
-        sr=RATE,
-        n_fft=WINDOW,
-        hop_length=SHIFT,
-        window="hann",
-        center=False,
-        power=2.0,
-        n_mels=MEL_BANDS,
-        fmax=HIGHEST,
-        norm=None,
-    )
+    power = _mel_power(samples, MEL_BANDS, n_fft=WINDOW, hop_length=SHIFT)
     power /= (WINDOW / 2) ** 2  # of the window's sum, so that the floor means the same for both
     cepstrum = librosa.feature.mfcc(S=np.log(np.maximum(power, FLOOR)), n_mfcc=COEFFICIENTS)
     features = np.empty((FRAMES, COEFFICIENTS), np.float32)
@@ -109,27 +98,32 @@ def spectrogram(signal: np.ndarray, rate: int, name: str = "recording") -> np.nd
     Raises:
       UserError: as `mfcc`.
     """
-    import librosa
-
     samples, _ = levelled(one_second(prepared(signal, rate, name)))
     bands, frames = PICTURE
     hop = RATE // frames
     before = (_PICTURE_FFT - hop) // 2  # frame i has its middle at i + 1/2 hops
-    power = librosa.feature.melspectrogram(
-        y=np.pad(samples, (before, _PICTURE_FFT - hop - before)),
+    around = np.pad(samples, (before, _PICTURE_FFT - hop - before))
+    lengths = dict(n_fft=_PICTURE_FFT, win_length=_PICTURE_WINDOW, hop_length=hop)
+    power = _mel_power(around, bands, **lengths)
+    power *= 2 / (_PICTURE_FFT * 3 / 8 * _PICTURE_WINDOW)  # Parseval, and Hann's mean square
+    return _picture(np.log(np.maximum(power, 1e-12)))
+
+
+def _mel_power(samples: np.ndarray, bands: int, **lengths: int) -> np.ndarray:
+    """Power [bands, frames] of Mel bands up to `HIGHEST`, triangles of height 1."""
+    import librosa
+
+    return librosa.feature.melspectrogram(
+        y=samples,
         sr=RATE,
-        n_fft=_PICTURE_FFT,
-        win_length=_PICTURE_WINDOW,
-        hop_length=hop,
         window="hann",
         center=False,
         power=2.0,
         n_mels=bands,
         fmax=HIGHEST,
         norm=None,
+        **lengths,
     )
-    power *= 2 / (_PICTURE_FFT * 3 / 8 * _PICTURE_WINDOW)  # Parseval, and Hann's mean square
-    return _picture(np.log(np.maximum(power, 1e-12)))
 
 
 def smoothed(mfcc: np.ndarray) -> np.ndarray:

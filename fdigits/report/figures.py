@@ -56,8 +56,24 @@ def standardised(audio_nxtxc: np.ndarray) -> np.ndarray:
 @matplotlib.rc_context(STYLE)
 def recordings(audio_nxtxc: np.ndarray, label_n: np.ndarray) -> Figure:
     """One recording's MFCC of each class, standardised per coefficient over all n (R0 Figure 3)."""
-    standard_nxtxc = standardised(audio_nxtxc)
-    figure = Figure(figsize=(7.2, 3.1))
+    standard_nxcxt = standardised(audio_nxtxc).swapaxes(1, 2)
+    style = dict(cmap="RdBu_r", vmin=-3, vmax=3, origin="lower", interpolation="nearest")
+    figure, grid = _one_of_each(
+        standard_nxcxt, label_n, style, "standard deviations from the mean", height=3.1
+    )
+    for axes in grid.flat:
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.set_yticks(range(0, audio_nxtxc.shape[2], 4))
+    figure.supxlabel("frame", fontsize=9)
+    figure.supylabel("MFCC coefficient", fontsize=9)
+    return figure
+
+
+def _one_of_each(
+    item_nxhxw: np.ndarray, label_n: np.ndarray, style: dict, meaning: str, height: float
+) -> tuple[Figure, np.ndarray]:
+    """The first item of each class as a heat map, one colour bar; the figure and its axes."""
+    figure = Figure(figsize=(7.2, height))
     grid = figure.subplots(2, 5, sharex=True, sharey=True)
     heat = None
     for digit, chosen in enumerate(first_of_each(label_n, 1)):
@@ -65,19 +81,12 @@ def recordings(audio_nxtxc: np.ndarray, label_n: np.ndarray) -> Figure:
         axes.set_title(str(digit))
         axes.spines[:].set_visible(False)
         if chosen:
-            heat = axes.imshow(
-                standard_nxtxc[chosen[0]].T, cmap="RdBu_r", vmin=-3, vmax=3, origin="lower",
-                aspect="auto", interpolation="nearest",
-            )  # fmt: skip
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.set_yticks(range(0, audio_nxtxc.shape[2], 4))
-    figure.supxlabel("frame", fontsize=9)
-    figure.supylabel("MFCC coefficient", fontsize=9)
+            heat = axes.imshow(item_nxhxw[chosen[0]], aspect="auto", **style)
     if heat is not None:
         bar = figure.colorbar(heat, ax=grid, shrink=0.85, pad=0.015, aspect=28)
-        bar.set_label("standard deviations from the mean")
+        bar.set_label(meaning)
         bar.outline.set_visible(False)
-    return figure
+    return figure, grid
 
 
 def mel(hertz: float) -> float:
@@ -98,25 +107,14 @@ KILOHERTZ = {"0": 0, "0.5": 500, "1": 1000, "2": 2000, "4": 4000}
 @matplotlib.rc_context(STYLE)
 def spectrograms(spectrogram_nxhxw: np.ndarray, label_n: np.ndarray) -> Figure:
     """One recording's spectrogram of each class, 0 to 255 as -55 to 0 dB."""
-    figure = Figure(figsize=(7.2, 3.4))
-    grid = figure.subplots(2, 5, sharex=True, sharey=True)
-    heat = None
-    for digit, chosen in enumerate(first_of_each(label_n, 1)):
-        axes = grid.flat[digit]
-        axes.set_title(str(digit))
-        axes.spines[:].set_visible(False)
+    one = [chosen[0] for chosen in first_of_each(label_n, 1) if chosen]
+    decibels_kxhxw = QUIETEST * (1 - spectrogram_nxhxw[one] / 255)
+    style = dict(cmap="magma", vmin=QUIETEST, vmax=0, extent=SECOND)
+    figure, grid = _one_of_each(decibels_kxhxw, label_n[one], style, "dB", height=3.4)
+    for axes in grid.flat:
         frequency_axes(axes)
-        if chosen:
-            decibels = QUIETEST * (1 - spectrogram_nxhxw[chosen[0]] / 255)
-            heat = axes.imshow(
-                decibels, cmap="magma", vmin=QUIETEST, vmax=0, extent=SECOND, aspect="auto"
-            )
     figure.supxlabel("seconds", fontsize=9)
     figure.supylabel("kHz", fontsize=9)
-    if heat is not None:
-        bar = figure.colorbar(heat, ax=grid, shrink=0.85, pad=0.015, aspect=28)
-        bar.set_label("dB")
-        bar.outline.set_visible(False)
     return figure
 
 
