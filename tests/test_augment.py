@@ -246,32 +246,3 @@ def test_an_unknown_augmentation_is_refused():
         augment.apply("rotate", pictures(), jax.random.key(0), 1.0)
     with pytest.raises(UserError, match="did you mean 'elastic'"):
         augment.generate(*corpus(), 5, "elastics", 1.0, seed=0)
-
-
-def gaussian(seed, *shape):
-    return np.asarray(augment.gaussian(jax.random.key(seed, impl=KEY_IMPL), shape))
-
-
-@pytest.mark.parametrize("shape", [(1, 5), (7, 3, 2), (8,), (9, 4)])
-def test_gaussian_noise_has_its_shape(shape):
-    noise = gaussian(0, *shape)
-    assert (noise.shape, noise.dtype) == (shape, np.float32)
-    assert not np.array_equal(noise, gaussian(1, *shape))
-    np.testing.assert_array_equal(noise, gaussian(0, *shape))
-
-
-def test_gaussian_noise_has_mean_0_sd_1_and_short_tails():
-    noise, n = gaussian(0, 101, 2000).astype(np.float64), 202_000
-    assert abs(noise.mean()) < 4 / np.sqrt(n)
-    assert abs((noise**2).mean() - 1) < 4 * np.sqrt(1.7 / n)
-    assert abs((noise**4).mean() - 2.7) < 0.05
-    assert 3 < abs(noise).max() < 3.26
-
-
-def test_gaussian_noise_of_one_item_tells_nothing_of_anothers():
-    """Neither of the item that shares its random words."""
-    noise, n = gaussian(0, 7, 20_000), 20_000
-    for values in (noise, abs(noise), np.diff(noise)[:, ::2]):  # values, sizes, neighbours
-        correlation = np.corrcoef(values) - np.eye(7)
-        assert abs(correlation).max() < 4.5 / np.sqrt(values.shape[1])
-    assert abs((noise[:, 1:] * noise[:, :-1]).mean(1)).max() < 4.5 / np.sqrt(n)

@@ -4,6 +4,8 @@
 its map into the collection "attention", under the module's path, as "map".
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -67,11 +69,33 @@ class CBAM(nn.Module):
         return PooledAttention(name="spatial")(ChannelAttention(name="channel")(x))
 
 
+class Weights(nn.Module):
+    """Kernel and bias of a dense layer over several axes, of which `inputs` come in.
+
+    Kept flat, `[in, out]`, but returned, and drawn as Keras does, in `shape`.
+    """
+
+    shape: tuple[int, ...]
+    inputs: int = 1
+
+    @nn.compact
+    def __call__(self) -> tuple[jax.Array, jax.Array]:
+        outputs = self.shape[self.inputs :]
+        flat = math.prod(self.shape[: self.inputs]), math.prod(outputs)
+        kernel = self.param("kernel", lambda key: glorot(key, self.shape).reshape(flat))
+        bias = self.param("bias", nn.initializers.zeros, flat[1:])
+        return kernel.reshape(self.shape), bias.reshape(outputs)
+
+
 class SelfAttention(nn.Module):
     """Every place attends to all, then LayerNorm (R4 Table 8; Vaswani et al., 2017).
 
     As Keras' MultiHeadAttention: each head has `width` units, whatever C is; no residual. The map
     is `[B, heads, H·W, H·W]`, a row per attending place, rows adding up to 1.
+
+    Products of a head's kernels come first, which halves the work and needs no transposed maps:
+    (x Wq)(x Wk)ᵀ = (x Wq Wkᵀ) xᵀ, and likewise of values. The key's bias adds the same to a whole
+    row of scores, which softmax takes away again.
     """
 
     heads: int = 4
@@ -82,20 +106,23 @@ class SelfAttention(nn.Module):
         batch, high, wide, channels = x.shape
         heads, width = self.heads, self.width
 
-        def shaped(*shape):  # Keras draws its kernels in these shapes, of other fans
-            return lambda key, flat, dtype: glorot(key, shape, dtype).reshape(flat)
+        shape = (channels, heads, width)
+        query_CxHxD, query_bias_HxD = Weights(shape, name="query")()
+        key_CxHxD, _ = Weights(shape, name="key")()
+        value_CxHxD, value_bias_HxD = Weights(shape, name="value")()
+        out_HxDxC, out_bias_C = Weights((heads, width, channels), 2, name="out")()
+        match_CxHxC = jnp.einsum("chd,khd->chk", query_CxHxD, key_CxHxD)
+        match_bias_HxC = jnp.einsum("hd,khd->hk", query_bias_HxD, key_CxHxD)
+        mix_HxCxC = jnp.einsum("chd,hdk->hck", value_CxHxD, out_HxDxC)
+        mix_bias_C = jnp.einsum("hd,hdk->k", value_bias_HxD, out_HxDxC) + out_bias_C
 
         tokens_BxTxC = x.reshape(batch, high * wide, channels)
-
-        def project(name):
-            init = shaped(channels, heads, width)
-            projected = nn.Dense(heads * width, kernel_init=init, name=name)(tokens_BxTxC)
-            return projected.reshape(batch, -1, heads, width).swapaxes(1, 2)
-
-        query, key, value = (project(name) for name in ("query", "key", "value"))
-        scores = query @ key.swapaxes(2, 3) * width**-0.5
-        attention_BxHxTxT = nn.softmax(scores)
-        self.sow("attention", "map", attention_BxHxTxT)
-        mixed = (attention_BxHxTxT @ value).swapaxes(1, 2).reshape(batch, high, wide, -1)
-        out = nn.Dense(channels, kernel_init=shaped(heads, width, channels), name="out")(mixed)
-        return nn.LayerNorm(epsilon=KERAS_EPSILON)(out)
+        asked = tokens_BxTxC.reshape(-1, channels) @ match_CxHxC.reshape(channels, -1)
+        asked_BxTHxC = (asked + match_bias_HxC.reshape(-1)).reshape(batch, -1, channels)
+        scores_BxTHxT = asked_BxTHxC @ tokens_BxTxC.swapaxes(1, 2) * width**-0.5
+        attention_BxTHxT = nn.softmax(scores_BxTHxT)
+        by_head = attention_BxTHxT.reshape(batch, high * wide, heads, -1).swapaxes(1, 2)
+        self.sow("attention", "map", by_head)
+        seen_BxTHxC = attention_BxTHxT @ tokens_BxTxC
+        out = seen_BxTHxC.reshape(-1, heads * channels) @ mix_HxCxC.reshape(-1, channels)
+        return nn.LayerNorm(epsilon=KERAS_EPSILON)((out + mix_bias_C).reshape(x.shape))

@@ -8,6 +8,7 @@ from flax import linen as nn
 from jax import lax
 
 from fdigits.models import kernels
+from fdigits.noise import random_bytes
 
 # PyTorch's default, in which R0 was written: uniform within ±1/sqrt(inputs).
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -140,9 +141,7 @@ class Dropout(nn.Module):
         dropped = round(self.rate * 256)
         if not train or not dropped:
             return x
-        words = jax.random.bits(self.make_rng("dropout"), (-(-len(x) // 4), *x.shape[1:]))
-        shifts = jnp.arange(0, 32, 8, dtype=words.dtype).reshape(4, *[1] * x.ndim)
-        random = (words >> shifts & 255).reshape(-1, *x.shape[1:])[: len(x)]
+        random = random_bytes(self.make_rng("dropout"), x.shape)
         return jnp.where(random >= dropped, x * (256 / (256 - dropped)), 0)
 
 

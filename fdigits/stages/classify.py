@@ -9,7 +9,7 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from fdigits import augment
+from fdigits import augment, noise
 from fdigits.config import choose
 from fdigits.models import classifiers
 
@@ -52,7 +52,7 @@ class Classify(NamedTuple):
                 x = self._picture(x[..., None], key)
             if key is not None and self.config.input_noise:
                 own = jax.random.fold_in(key, number)
-                x += self.config.input_noise * augment.gaussian(own, x.shape)
+                x += self.config.input_noise * noise.gaussian(own, x.shape)
             read[modality] = x.astype(self.dtype)
         return read
 
