@@ -156,7 +156,6 @@ class LSTMEncoder(nn.Module):
 class Conv1DEncoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        # Flax counts modules as they are made: the block that comes second has the lower number.
         self.Conv1DBlock_0, self.Conv1DBlock_1 = Conv1DBlock(1, 32, 13), Conv1DBlock(32, 64, 5)
         self.Dense_0 = Flat((64, 507 // 4 // 4), width)
 

@@ -3,9 +3,11 @@
 python launch.py --config=configs/augmentation.py:[DATA,][real=300][,generated=2000]
 
 `real` pictures of each class (300, 700, 1000) and `generated` (0, 1000, 2000, 3000) that *combined*
-augmentation makes of them once, before training. DATA: digits (the default), reduced_mnist. As in
-the report there is no validation part: the test part is watched, and the last weights are tested
-(protocol=held_out validates on 3 of 17 of the training part instead).
+augmentation makes of them once, before training, each of the seven with probability .3; R4 tells
+neither this strength nor the batch size. So 8 % of the generated pictures are plain copies. DATA:
+digits (the default), reduced_mnist. As in the report there is no validation part: the test part is
+watched, and the last weights are tested (protocol=held_out validates on 3 of 17 of the training
+part instead).
 
 Reported (R4 Table 3, reduced_mnist): see REPORTED, in the order of `generated`.
 Measured (reduced_mnist, seed 0, 21 November 2026, 2 cores of a Xeon): README's table.
@@ -28,6 +30,8 @@ def get_config(arg: str = ""):
     for key in ("real", "generated"):
         if not choice[key].isdecimal():
             raise UserError(f"{key}={choice[key]!r} is no number of pictures per class")
+    if not int(real):
+        raise UserError("real=0 leaves no pictures to train on")
     config = base(f"augmentation_{real}_{generated}", choice["data"])
     config.model.update(name="image", image="plain", dropout=0.5)
     config.data.update(split="official", pixels=(0.0, 1.0), per_class=int(real))

@@ -3,9 +3,10 @@
 python launch.py --config=configs/conv1d_fusion.py[:DATA][,modality=image|audio][,protocol=report]
 
 Three stages: each encoder alone, by the squared error of its scores on one-hot targets; then both,
-concatenated, with dense layers, by cross-entropy. R3 gives no sizes, rates or epochs. Chosen here:
-R4's picture encoder (R0's, at this rate, ends in scores of .1 for all under this loss), one of our
-own for recordings; the encoders go on learning when fused.
+concatenated, with dense layers, by cross-entropy. R3 gives no sizes, split, rate, batch or epochs.
+Chosen here: R4's picture encoder (R0's, at this rate, ends in scores of .1 for all under this
+loss), one of our own for recordings, a dense layer of 128 behind both; Adam at 1e-3, batches of 64,
+10 epochs a stage, parts of 7:1:2; the encoders go on learning when fused.
 
 Reported (R3, written_spoken, class-code test set): fusion macro-F1 .978; accuracy of the picture
 encoder alone 95.1 %, of the recording encoder alone 83.4 %.

@@ -48,7 +48,8 @@ class Checkpoints:
                 state=ocp.args.StandardSave(jax.tree.map(jnp.copy, state)),
                 progress=ocp.args.JsonSave(dataclasses.asdict(progress)),
             ),
-            metrics={"rank": progress.score - 1e-7 * progress.epoch},  # of equals, the earliest
+            # Of all that were best in their time, the latest two.
+            metrics={"rank": progress.epoch if progress.best_epoch == progress.epoch else -1},
         )
 
     def latest(self, template: TrainState, say=print) -> tuple[TrainState, Progress] | None:

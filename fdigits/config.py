@@ -108,6 +108,23 @@ def check(config: ConfigDict) -> None:
     words = dict(protocol=("held_out", "report"), monitor=("accuracy", "loss"))
     for field, options in words.items():
         choose(config[field], dict.fromkeys(options), field)
+    model = config.model
+    if not 0 <= model.dropout < 1:
+        raise UserError(f"model.dropout is {model.dropout}: it must be at least 0, below 1")
+    if len(config.data.pixels) != 2 or not config.data.pixels[1] > 0:
+        raise UserError(
+            f"data.pixels is {tuple(config.data.pixels)}: it must be a mean and a sd above 0"
+        )
+    if model.attention != "none" and model.image != "plain" and model.name != "spectrogram":
+        raise UserError(
+            f"model.attention is {model.attention}, which model.image={model.image} does not have: "
+            "plain does"
+        )
+    if config.augment.generated and not config.augment.strength:
+        raise UserError(
+            f"augment.generated is {config.augment.generated}, but augment.strength is 0: nothing "
+            "would be augmented"
+        )
     if config.augment.strength > 1:
         raise UserError(f"augment.strength is {config.augment.strength}: it must be at most 1")
     if len(config.data.ratio) != 3 or min(config.data.ratio) < 1:

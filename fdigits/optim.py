@@ -48,8 +48,9 @@ def clip_norms(limit: float) -> optax.GradientTransformation:
 def make_plateau(plateau: ConfigDict) -> optax.GradientTransformationExtraArgs:
     """Scales the learning rate by `factor` when the validation error stops falling.
 
-    Updated once an epoch with the error (1 - accuracy). As torch's `ReduceLROnPlateau`, it acts on
-    the epoch after `patience` bad ones; a gain under 1e-4 (absolute, torch's is relative) is none.
+    Updated once an epoch with 1 - the monitored score: the error, or 1 + the loss. As torch's
+    `ReduceLROnPlateau`, it acts on the epoch after `patience` bad ones; a gain under 1e-4
+    (absolute, torch's is relative) is none.
     """
     return reduce_on_plateau(
         factor=plateau.factor,

@@ -57,15 +57,12 @@ def load(workdir: Path) -> Trained:
         best_epoch = json.loads((workdir / "result.json").read_text())["best_epoch"]
         heard = "audio" in classifiers.modalities(config.model)
         statistics = json.loads((workdir / "statistics.json").read_text()) if heard else None
+        stage = classify.make(config)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{workdir} holds no finished run ({error}): train it first") from None
-    stage = classify.make(config)
-    blank = {
-        "image": np.zeros((1, 28, 28), np.uint8),
-        "audio": np.zeros((1, 39, 13), np.float32),
-        "spectrogram": np.zeros((1, 128, 128, 3), np.uint8),
-    }
-    state = train.create_state(stage, config, blank, steps_per_epoch=1)
+        raise UserError(
+            f"{workdir} holds no finished run of this code ({error}): train it first"
+        ) from None
+    state = train.create_state(stage, config, classify.blank_batch(), steps_per_epoch=1)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         state, _ = checkpoints.restore(best_epoch, state)
     return Trained(config, stage, state, statistics)
@@ -113,6 +110,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--cache", type=Path, default=Path(prepare.CACHE))
     args = parser.parse_args()
+    if args.part and not args.data:
+        parser.error("--part is a part of --data, which is not given")
     trained = load(args.run)
     if args.data:
         tested = test_on(trained, args.data, args.data_dir, args.cache, args.part)

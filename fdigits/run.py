@@ -8,7 +8,17 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fdigits import augment, checkpoint, explain, metrics, predict, provenance, report, train
+from fdigits import (
+    augment,
+    checkpoint,
+    explain,
+    metrics,
+    optim,
+    predict,
+    provenance,
+    report,
+    train,
+)
 from fdigits.config import check, choose, differing_fields, stage_config
 from fdigits.console import Watch, console
 from fdigits.data import features, pairing, pipeline, prepare
@@ -54,6 +64,11 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
             raise UserError(
                 f"data.name={data.name} has no {modality}, which model {config.model.name} reads"
             )
+    if chosen.strength and "image" not in modalities:
+        raise UserError(
+            f"augment.strength is {chosen.strength}, but model.name={config.model.name} reads no "
+            "pictures"
+        )
     splits = pairing.splits(
         corpora,
         paired=prepare.is_paired(data.name),
@@ -80,8 +95,6 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
 def _with_generated(train_split: Split, config: ConfigDict) -> Split:
     """The training part and `augment.generated` augmented pictures of each class."""
     rows = train_split.examples()
-    if set(rows) != {"image", "label"}:
-        raise UserError("augment.generated makes pictures: choose a data set of pictures alone")
     chosen, corpus = config.augment, train_split.corpora["image"]
     image, label, source = augment.generate(
         corpus.x[rows["image"]],
@@ -115,6 +128,7 @@ def model_arrays(config: ConfigDict, splits: dict[str, Split], workdir: Path) ->
 def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
     commit = provenance.commit()  # of the code that runs: the tree may move on meanwhile
     splits = load_splits(config)
+    _try_out(config)
     _claim(workdir, config)
     arrays = model_arrays(config, splits, workdir)
     feeder = pipeline.make_feeder(config.data.feeder, arrays)
@@ -197,13 +211,24 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         "versions": provenance.versions(),
         "commit": " ".join(progress.commits),  # several if it was resumed by other code
         "metrics": {
-            "validation": metrics.summary(
-                validation["logits"], splits["validation"].examples()["label"]
+            "validation": _summary(
+                config, validation["logits"], splits["validation"].examples()["label"]
             ),
-            "test": metrics.summary(logits, label),
+            "test": _summary(config, logits, label),
         },
         "reported": config.reported.to_dict(),
     }
+
+
+def _try_out(config: ConfigDict) -> None:
+    """Traces the loss, so that what no run can have shows before anything is written."""
+    stage, batch = classify.make(config), classify.blank_batch()
+    variables = jax.eval_shape(stage.init, jax.random.key(0), batch)
+    statistics = variables.get("batch_stats", {})
+    jax.eval_shape(stage.loss, variables["params"], statistics, batch, jax.random.key(0))
+    optim.make(config.optimizer, steps_per_epoch=1)
+    for module in config.start:
+        choose(module, variables["params"], "start: module")
 
 
 def _start(config: ConfigDict, state: train.TrainState, workdir: Path) -> train.TrainState:
@@ -214,14 +239,19 @@ def _start(config: ConfigDict, state: train.TrainState, workdir: Path) -> train.
         earlier = predict.load(workdir / stage).state
         for ours, trained in ((params, earlier.params), (batch_stats, earlier.batch_stats)):
             if module in ours:
-                ours[module] = trained[theirs]
+                ours[module] = choose(theirs, trained, f"start.{module}: module")
     return state.replace(params=params, batch_stats=batch_stats)
 
 
+def _summary(config: ConfigDict, logits: np.ndarray, label: np.ndarray) -> dict:
+    """The config's loss, without the model's penalties, and `metrics.summary`."""
+    loss = choose(config.loss, classify.LOSSES, "loss")(logits, label)
+    return {"loss": float(loss)} | metrics.summary(logits, label)
+
+
 def _scalars(config: ConfigDict, outputs: dict, label: np.ndarray) -> dict[str, float]:
-    summary = metrics.summary(outputs["logits"], label)
-    loss = choose(config.loss, classify.LOSSES, "loss")(outputs["logits"], label)
-    return {"loss": float(loss)} | {k: summary[k] for k in ("accuracy", "macro_f1")}
+    summary = _summary(config, outputs["logits"], label)
+    return {name: summary[name] for name in ("loss", "accuracy", "macro_f1")}
 
 
 def _protocol(config: ConfigDict) -> str:

@@ -51,7 +51,6 @@ class Progress:
     epoch: int = 0
     best_epoch: int = 0
     best: float = -np.inf  # validation score of `best_epoch`
-    score: float = -np.inf  # of `epoch`
     seconds: float = 0.0  # epochs, validation included
     step_seconds: float = 0.0  # training chunks alone, the first of a process (compiling) left out
     timed_steps: int = 0
@@ -212,7 +211,7 @@ def fit(
         _, plateau_state = plateau.update({}, state.plateau, value=1.0 - score)
         state = state.replace(plateau=plateau_state)
 
-        progress.epoch, progress.score = epoch, score
+        progress.epoch = epoch
         # Where the test part validates, it must not choose: the last weights are the ones.
         if score > progress.best or config.protocol == "report":
             progress.best, progress.best_epoch = score, epoch

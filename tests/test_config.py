@@ -143,6 +143,7 @@ def test_an_earlier_stage_is_the_whole_config_with_fields_that_differ():
         ("spectrogram", "model=lenett", "did you mean 'lenet'"),
         ("conv1d_fusion", "modality=sound", "modality"),
         ("augmentation", "real=many", "real"),
+        ("augmentation", "real=0", "no pictures"),
     ],
 )
 def test_wrong_arguments_of_the_new_configs_are_told(name, arg, message):
@@ -159,6 +160,12 @@ def test_wrong_arguments_of_the_new_configs_are_told(name, arg, message):
         ("data.ratio", (7, 0, 3)),
         ("data.ratio", (7, 3)),
         ("input_noise", -0.1),
+        ("model.dropout", 1.0),
+        ("model.dropout", -0.1),
+        ("data.pixels", (0.5,)),
+        ("data.pixels", (0.5, 0.0)),
+        ("model.attention", "se"),  # the picture encoder here is R0's
+        ("augment.generated", 10),
     ],
 )
 def test_values_no_run_can_have(field, value):

@@ -83,12 +83,63 @@ def test_generated_pictures_need_pictures_alone():
         load_splits(config)
 
 
+def test_a_run_of_earlier_code_is_told(tmp_path, no_report):
+    run(short("image"), tmp_path)
+    held = json.loads((tmp_path / "config.json").read_text())
+    del held["model"]["hidden"]
+    (tmp_path / "config.json").write_text(json.dumps(held))
+    with pytest.raises(UserError, match=r"of this code.*hidden"):
+        predict.load(tmp_path)
+
+
 def test_a_model_and_data_that_do_not_fit(tmp_path):
     with pytest.raises(UserError, match="no spectrogram"):
         run(short("spectrogram", "digits"), tmp_path)
     with pytest.raises(UserError, match="no audio"):
         run(short("weighted_fusion", "digits"), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("dtype", "float61", "did you mean 'float16'"),
+        ("loss", "mae", "loss 'mae'"),
+        ("optimizer.name", "adamm", "did you mean 'adam'"),
+        ("model.fusion", "gatd", "did you mean 'gated'"),
+        ("model.width", 250, "cuts it in 16"),
+        ("start", {"imge_encoder": "image/encoder"}, "did you mean 'image_encoder'"),
+    ],
+)
+def test_what_no_run_can_have_leaves_nothing_behind(tmp_path, field, value, told):
+    config = short("weighted_fusion", "fusion=gated")
+    with config.unlocked():
+        config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=told):
+        run(config, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_augmentation_without_pictures_is_refused(tmp_path):
+    with pytest.raises(UserError, match="reads no pictures"):
+        run(short("spectrogram", augment__strength=0.5), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_run_in_half_precision_ends(tmp_path, no_report, dtype):
+    result = run(short("attention", "self", dtype=dtype), tmp_path)
+    assert result["metrics"]["test"]["loss"] < 2.5
+    with np.load(tmp_path / "maps.npz") as maps:
+        rows = maps["attention:SelfAttention_0"].astype(np.float32).sum(-1)
+        np.testing.assert_allclose(rows, 1, atol=5e-3)
+
+
+def test_losses_are_the_configs_own(tmp_path, no_report):
+    result = run(short("conv1d_fusion", "modality=audio"), tmp_path)
+    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    validation = result["metrics"]["validation"]
+    assert validation["loss"] == pytest.approx(last["validation"]["loss"], rel=1e-4)
+    assert validation["loss"] < 0.2  # squared errors; cross-entropy of such scores is above 1
 
 
 def test_an_attention_run_leaves_its_maps(tmp_path):

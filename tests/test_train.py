@@ -14,7 +14,7 @@ from fdigits.data import pipeline
 from fdigits.data.pairing import splits
 from fdigits.errors import UserError
 from fdigits.metrics import classification
-from fdigits.stages.classify import Classify
+from fdigits.stages.classify import Classify, cross_entropy
 
 
 class Small(nn.Module):
@@ -49,8 +49,9 @@ class Loop:
 
     @staticmethod
     def summarise(outputs, label):
-        summary = classification(outputs["logits"], label)
-        return {k: float(summary[k]) for k in ("loss", "accuracy")}
+        logits = outputs["logits"]
+        accuracy = classification(logits, label)["accuracy"]
+        return {"loss": float(cross_entropy(logits, label)), "accuracy": float(accuracy)}
 
     def fit(self, summarise=None, **callbacks):
         self.state = train.fit(
@@ -166,6 +167,18 @@ def test_early_stopping_waits_its_patience_and_the_best_epoch_is_kept(corpora, t
         assert (progress.epoch, progress.best_epoch, progress.best) == (7, 4, 0.6)
         best, _ = checkpoints.restore(4, loop.state)
         assert_same(best.params, states[4])
+
+
+def test_best_epochs_stay_however_little_they_gained(tmp_path, corpora):
+    loop = Loop(corpora)
+    with Checkpoints(tmp_path) as checkpoints:
+        for epoch, best in enumerate([1, 1, 3, 4, 4, 4, 4], start=1):
+            score = -2.3 + 1e-9 * best
+            progress = train.Progress(epoch=epoch, best_epoch=best, best=score)
+            checkpoints.save(loop.state, progress)
+        assert checkpoints.restore(4, loop.state)[1].best_epoch == 4
+        kept = {int(p.name) for p in tmp_path.iterdir() if p.name.isdigit()}
+    assert kept == {3, 4, 6, 7}  # the two best of their times, and the latest two
 
 
 def test_plateau_lowers_the_rate_after_patience(corpora):

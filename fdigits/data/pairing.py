@@ -170,7 +170,7 @@ def per_class(split: Split, n: int) -> Split:
     """
     if len(split.rows) != 1:
         raise UserError(
-            f"items per class need a data set of pictures alone, not of {_kinds(split)}"
+            f"items per class need a data set of one modality alone, not of {_kinds(split)}"
         )
     rows = split.rows[split.lead][: len(split)]
     label = split.corpora[split.lead].label[rows]

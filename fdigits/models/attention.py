@@ -13,20 +13,20 @@ from flax import linen as nn
 from fdigits.models import kernels
 from fdigits.models.layers import KERAS_EPSILON, Conv, KerasDense, glorot
 
+REDUCTION = 8  # of channels, in R4's SE and CBAM
+
 
 class ChannelAttention(nn.Module):
     """A weight in (0, 1) for each channel, from its mean (R4 Table 8; Hu et al., 2018).
 
-    Two dense layers of C / reduction (at least one) and C units. The map is `[B, C]`.
+    Two dense layers of C / 8 (at least one) and C units. The map is `[B, C]`.
     """
-
-    reduction: int = 8
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
         places = tuple(range(1, x.ndim - 1))
-        squeezed = nn.relu(KerasDense(max(1, channels // self.reduction))(x.mean(places)))
+        squeezed = nn.relu(KerasDense(max(1, channels // REDUCTION))(x.mean(places)))
         weights_BxC = nn.sigmoid(KerasDense(channels)(squeezed))
         self.sow("attention", "map", weights_BxC)
         return x * jnp.expand_dims(weights_BxC, places)
@@ -54,7 +54,7 @@ class PooledAttention(nn.Module):
         by_squares = x.ndim == 5
         if by_squares:
             pooled = kernels.unblocks(pooled.reshape(*x.shape[:3], 8), 2)
-        weights_BxHxWx1 = nn.sigmoid(Conv(1, (7, 7), padding="SAME", block=4)(pooled))
+        weights_BxHxWx1 = nn.sigmoid(Conv(1, (7, 7), block=4)(pooled))
         self.sow("attention", "map", weights_BxHxWx1[..., 0])
         if by_squares:
             return x * kernels.blocks(weights_BxHxWx1, 2)[..., None]
@@ -93,9 +93,9 @@ class SelfAttention(nn.Module):
     As Keras' MultiHeadAttention: each head has `width` units, whatever C is; no residual. The map
     is `[B, heads, H·W, H·W]`, a row per attending place, rows adding up to 1.
 
-    Products of a head's kernels come first, which halves the work and needs no transposed maps:
-    (x Wq)(x Wk)ᵀ = (x Wq Wkᵀ) xᵀ, and likewise of values. The key's bias adds the same to a whole
-    row of scores, which softmax takes away again.
+    Products of a head's kernels come first, which needs no transposed maps and, where C = `width`
+    as in R4, half the multiplications: (x Wq)(x Wk)ᵀ = (x Wq Wkᵀ) xᵀ, and likewise of values. The
+    key's bias adds the same to a whole row of scores, which softmax takes away again.
     """
 
     heads: int = 4

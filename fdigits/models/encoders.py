@@ -88,7 +88,7 @@ class Conv1DBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        conv = Conv(self.features, (1, self.size), padding="SAME", kernel_init=torch_uniform)
+        conv = Conv(self.features, (1, self.size), kernel_init=torch_uniform)
         x = watch(self, nn.relu(conv(x)))
         places = x.shape[2] // 4
         return x[:, :, : 4 * places].reshape(x.shape[0], 1, places, 4, self.features).max(3)

@@ -12,9 +12,19 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fdigits.config import choose
+from fdigits.errors import UserError
 from fdigits.models.layers import Dense
 
 Fused = tuple[jax.Array, jax.Array | None]
+TOKENS = 16  # of an embedding, in the non-local gate
+RANK = 4  # of the low-rank tensor
+HEADS = 4  # of cross-attention
+
+
+def _part(width: int, count: int, fusion: str) -> int:
+    if width % count:
+        raise UserError(f"model.width is {width}: model.fusion={fusion} cuts it in {count}")
+    return width // count
 
 
 class Concat(nn.Module):
@@ -47,13 +57,11 @@ class Gated(nn.Module):
     q + softmax(q kᵀ) v (MultiBench's NL-gate; Wang et al., Non-local Neural Networks, 2018).
     """
 
-    tokens: int = 16
-
     @nn.compact
     def __call__(self, parts: Sequence[jax.Array]) -> Fused:
         first, second = parts
         batch, width = first.shape
-        cut = (batch, self.tokens, width // self.tokens)
+        cut = (batch, TOKENS, _part(width, TOKENS, "gated"))
         key, value = (Dense(width, name=name)(second).reshape(cut) for name in ("key", "value"))
         query = first.reshape(cut)
         attention_BxQxK = nn.softmax(jnp.einsum("bqc,bkc->bqk", query, key))
@@ -67,13 +75,11 @@ class LowRank(nn.Module):
     Liu et al., Efficient Low-rank Multimodal Fusion, 2018, equation 7.
     """
 
-    rank: int = 4
-
     @nn.compact
     def __call__(self, parts: Sequence[jax.Array]) -> Fused:
         width = parts[0].shape[-1]
-        factors = [Dense(self.rank * width)(part) for part in parts]  # the bias is the 1's column
-        product = jnp.prod(jnp.stack(factors), 0).reshape(len(parts[0]), self.rank, width)
+        factors = [Dense(RANK * width)(part) for part in parts]  # the bias is the 1's column
+        product = jnp.prod(jnp.stack(factors), 0).reshape(len(parts[0]), RANK, width)
         return Dense(1, name="ranks")(product.swapaxes(1, 2))[..., 0], None
 
 
@@ -84,13 +90,11 @@ class CrossAttention(nn.Module):
     each token receives on average, over heads and tokens.
     """
 
-    heads: int = 4
-
     @nn.compact
     def __call__(self, parts: Sequence[jax.Array]) -> Fused:
         tokens_BxMxD = jnp.stack(parts, 1)
         batch, count, width = tokens_BxMxD.shape
-        split = (batch, count, self.heads, width // self.heads)
+        split = (batch, count, HEADS, _part(width, HEADS, "cross_attention"))
         query, key, value = (
             Dense(width, name=name)(tokens_BxMxD).reshape(split)
             for name in ("query", "key", "value")

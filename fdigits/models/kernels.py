@@ -1,8 +1,8 @@
 """The arithmetic of the layers; `*_cpu` are the same functions, formulated for CPUs.
 
-XLA's CPU compiler is quick at plain NHWC convolutions, at large matmuls and at loops over channels;
-the gradients that JAX derives from convolutions, poolings and recurrences are none of these, so
-they are spelt out here, exact in float32.
+XLA's CPU compiler is quick at convolutions whose axes lie as NHWC, at large matmuls and at loops
+over channels. The gradients that JAX derives from convolutions, poolings and recurrences are none
+of these inside a `lax.scan`, so they are spelt out here, exact in float32.
 """
 
 import functools

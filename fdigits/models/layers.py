@@ -34,14 +34,13 @@ def convolution():
 
 
 class Conv(nn.Module):
-    """Convolution with a bias: `[B, H, W, C]` -> `[B, H', W', features]`.
+    """Convolution with a bias, zeros around: `[B, H, W, C]` -> `[B, H, W, features]`.
 
     With few channels and features it is quicker between `block` x `block` pixels.
     """
 
     features: int
     size: tuple[int, int]
-    padding: str = "VALID"  # or "SAME"
     kernel_init: nn.initializers.Initializer = glorot
     block: int = 1
 
@@ -50,11 +49,11 @@ class Conv(nn.Module):
         shape = (*self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        pads = lax.padtype_to_pads(x.shape[1:3], self.size, (1, 1), self.padding)
+        pads = lax.padtype_to_pads(x.shape[1:3], self.size, (1, 1), "SAME")
         if self.block == 1:
             return convolution()(x, kernel, tuple(pads)) + bias
         n, shape = self.block, kernels.block_kernel(kernel, self.block).shape
-        out = [h + sum(p) - k + 1 for h, p, k in zip(x.shape[1:3], pads, self.size, strict=True)]
+        out = x.shape[1:3]
         held = [n * (-(-o // n) + k - 1) for o, k in zip(out, shape, strict=False)]
         pads = [(p[0], m - h - p[0]) for p, m, h in zip(pads, held, x.shape[1:3], strict=True)]
         x = kernels.blocks(jnp.pad(x, ((0, 0), *pads, (0, 0))), n)

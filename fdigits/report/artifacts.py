@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fdigits.data.corpus import MODALITIES
 from fdigits.errors import UserError
 
 CLASSES = 10
-MODALITIES = ("image", "audio", "spectrogram")  # in the order of a pair's id
 AGAIN = "run the experiment again in a new workdir"
 
 

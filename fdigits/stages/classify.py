@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -15,6 +16,16 @@ from fdigits.models import classifiers
 
 Batch = Mapping[str, jax.Array]
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
+
+
+def blank_batch() -> dict[str, np.ndarray]:
+    """One item of everything that a batch can hold, zeros."""
+    return {
+        "image": np.zeros((1, 28, 28), np.uint8),
+        "audio": np.zeros((1, 39, 13), np.float32),
+        "spectrogram": np.zeros((1, 128, 128, 3), np.uint8),
+        "label": np.zeros(1, np.int32),
+    }
 
 
 def cross_entropy(logits_BxV: jax.Array, label_B: jax.Array) -> jax.Array:

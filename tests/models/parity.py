@@ -4,7 +4,6 @@ Every module has inputs and weights of `RandomState(0)`, a stream that NumPy kee
 in their order, then the variables by their sorted paths (`params/Dense_0/kernel`).
 """
 
-import importlib.util
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fdigits.models import attention, classifiers, encoders, fusion, layers
+from tests.test_config import get_config
 
 GOLDEN = Path(__file__).with_name("torch_twins.npz")
 Arrays = dict[str, np.ndarray]
@@ -69,12 +69,7 @@ INPUTS = {"image": (3, 28, 28, 1), "audio": (3, 39, 13), "spectrogram": (3, 128,
 
 def load_config(name: str):
     """The config of `MODELS[name]`."""
-    file, arg = MODELS[name]
-    path = Path(__file__).parents[2] / "configs" / f"{file}.py"
-    spec = importlib.util.spec_from_file_location(file, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(arg)
+    return get_config(*MODELS[name])
 
 
 def normal(rng: np.random.RandomState, shape: tuple[int, ...]) -> np.ndarray:

@@ -79,7 +79,7 @@ def test_penalties_of_the_hybrid_are_in_the_loss_and_not_in_its_metric():
 def test_unknown_choices_name_the_nearest(field, value):
     stage = stage_of(**{field: value, "augment.strength": 0.5})
     batch = pictures() | {"label": LABEL}
-    with pytest.raises(UserError, match=field):
+    with pytest.raises(UserError, match=f"{field}.*did you mean"):
         variables = stage.init(jax.random.key(0), batch)
         stage.loss(variables["params"], {}, batch, jax.random.key(0))
 
