@@ -274,7 +274,7 @@ def test_pictures_with_recordings_are_neither_extended_nor_thinned(corpora):
         lambda: extend(both, np.zeros((1, 28, 28), np.uint8), np.zeros(1), np.array(["a"])),
         lambda: per_class(both, 3),
     ):
-        with pytest.raises(UserError, match="data set of pictures alone, not of image and audio"):
+        with pytest.raises(UserError, match="data set of (pictures|one modality) alone, not of image and audio"):
             refused()
     heard = make({"audio": corpora["audio"]})["train"]
     with pytest.raises(UserError, match="pictures alone, not of audio"):
