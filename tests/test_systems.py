@@ -125,9 +125,8 @@ def test_augmentation_without_pictures_is_refused(tmp_path):
         run(short("spectrogram", augment__strength=0.5), tmp_path)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_a_run_in_half_precision_ends(tmp_path, no_report, dtype):
-    result = run(short("attention", "self", dtype=dtype), tmp_path)
+def test_a_run_in_half_precision_ends(tmp_path, no_report):
+    result = run(short("attention", "self", dtype="bfloat16"), tmp_path)
     assert result["metrics"]["test"]["loss"] < 2.5
     with np.load(tmp_path / "maps.npz") as maps:
         rows = maps["attention:SelfAttention_0"].astype(np.float32).sum(-1)

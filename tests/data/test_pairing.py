@@ -270,12 +270,10 @@ def test_the_first_of_each_class(n, seed, limit):
 
 def test_pictures_with_recordings_are_neither_extended_nor_thinned(corpora):
     both = make(corpora)["train"]
-    for refused in (
-        lambda: extend(both, np.zeros((1, 28, 28), np.uint8), np.zeros(1), np.array(["a"])),
-        lambda: per_class(both, 3),
-    ):
-        with pytest.raises(UserError, match="data set of (pictures|one modality) alone, not of image and audio"):
-            refused()
+    with pytest.raises(UserError, match="pictures alone, not of image and audio"):
+        extend(both, np.zeros((1, 28, 28), np.uint8), np.zeros(1), np.array(["a"]))
+    with pytest.raises(UserError, match="one modality alone, not of image and audio"):
+        per_class(both, 3)
     heard = make({"audio": corpora["audio"]})["train"]
     with pytest.raises(UserError, match="pictures alone, not of audio"):
         extend(heard, np.zeros((1, 28, 28), np.uint8), np.zeros(1), np.array(["a"]))
