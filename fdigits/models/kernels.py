@@ -133,7 +133,8 @@ def relu_mean_cpu(x: jax.Array, bias: jax.Array) -> jax.Array:
 def _relu_mean_backward(saved, dy):
     x, bias = saved
     dx = jnp.where(x + bias > 0, dy[..., None, :] / 4, 0)
-    return dx, dx.sum((0, 1, 2, 3))
+    flat = dx.reshape(-1, 4 * dx.shape[-1])  # a matmul sums in half the time of a reduction
+    return dx, (jnp.ones(len(flat), dx.dtype) @ flat).reshape(4, -1).sum(0)
 
 
 relu_mean_cpu.defvjp(lambda x, bias: (relu_mean_cpu(x, bias), (x, bias)), _relu_mean_backward)
