@@ -64,9 +64,9 @@ def test_penalties_of_the_hybrid_are_in_the_loss_and_not_in_its_metric():
     stage = stage_of(**{"model.name": "spectrogram", "model.attention": "hybrid"})
     x = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3), dtype=np.uint8)
     batch = {"spectrogram": x, "label": LABEL}
-    variables = stage.init(jax.random.key(0), batch)
+    variables = jax.jit(stage.init)(jax.random.key(0), batch)
     statistics = variables["batch_stats"]
-    loss, (_, told) = stage.loss(variables["params"], statistics, batch, jax.random.key(1))
+    loss, (_, told) = jax.jit(stage.loss)(variables["params"], statistics, batch, jax.random.key(1))
     encoder = variables["params"]["encoder"]
     kernels = [encoder[f"Dense_{n}"]["kernel"] for n in (0, 1)]
     penalty = 1e-3 * sum(float(jnp.square(k).sum()) for k in kernels)
@@ -108,7 +108,7 @@ def test_half_precision_trains_with_parameters_in_float32(dtype):
     assert {x.dtype for x in jax.tree.leaves((state.params, state.batch_stats))} == {
         jnp.dtype("float32")
     }
-    outputs = stage.evaluate(state.params, state.batch_stats, batch)
+    outputs = jax.jit(stage.evaluate)(state.params, state.batch_stats, batch)
     assert outputs["logits"].dtype == jnp.float32 and np.isfinite(outputs["logits"]).all()
 
 
@@ -118,7 +118,7 @@ def test_all_in_float16_the_loss_is_lost_as_in_r4(attention):
     stage, batch = cbam("float16"), spectrograms(128)
     stage.config.model.attention = attention
     stage = classify.make(stage.config)
-    variables = stage.init(jax.random.key(0), batch)
+    variables = jax.jit(stage.init)(jax.random.key(0), batch)
     params = jax.tree.map(lambda x: x.astype(jnp.float16), variables["params"])
     statistics, tx = variables.get("batch_stats", {}), optax.adam(1e-4, eps=1e-7)
     state = tx.init(params)
