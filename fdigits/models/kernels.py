@@ -133,7 +133,7 @@ def relu_mean_cpu(x: jax.Array, bias: jax.Array) -> jax.Array:
 def _relu_mean_backward(saved, dy):
     x, bias = saved
     dx = jnp.where(x + bias > 0, dy[..., None, :] / 4, 0)
-    flat = dx.reshape(-1, 4 * dx.shape[-1])  # a matmul sums in half the time of a reduction
+    flat = dx.reshape(-1, 4 * dx.shape[-1])  # a matmul is quicker than XLA's reduction
     return dx, (jnp.ones(len(flat), dx.dtype) @ flat).reshape(4, -1).sum(0)
 
 
