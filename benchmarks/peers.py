@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import twins
 from ml_collections import ConfigDict
 from torch import Tensor, nn
+
+from benchmarks import twins
+from fdigits.config import choose
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -27,7 +29,7 @@ def parameters(model: ConfigDict) -> int:
 
 def tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """One batch as PyTorch reads it: integer labels, pictures and spectrograms NCHW."""
-    inputs = {name: torch.as_tensor(array) for name, array in batch.items()}
+    inputs = {name: torch.tensor(array) for name, array in batch.items()}
     inputs["label"] = inputs["label"].long()
     for name in inputs.keys() & {"image", "spectrogram"}:
         inputs[name] = inputs[name].permute(0, 3, 1, 2).contiguous()
@@ -51,22 +53,21 @@ def runner(
 ) -> Callable[[], int]:
     """A call that takes one training step per batch and returns how many it took.
 
-    Cross-entropy, penalty, noise, clipping and optimizer as the config's. The batches hold what
-    `Classify.inputs` gives, before noise, and lie on the device beforehand.
+    Loss, noise, clipping and optimizer as the config's. The batches hold what the task's `inputs`
+    gives, before noise, and labels, and lie on the device beforehand.
     """
     torch.manual_seed(0)
     net = twins.make(config.model).to(DEVICE).train()
     forward = torch.compile(net) if compiled else net
     optimizer = make_optimizer(config.optimizer, net)
-    kernels, clip, noise = twins.penalised(net), config.optimizer.clip_norm, config.input_noise
+    loss = choose(config.task, twins.LOSSES, "task")(config, net)
+    clip, noise = config.optimizer.clip_norm, config.input_noise
     inputs = [tensors(batch) for batch in batches]
 
     def run() -> int:
         for batch in inputs:
             optimizer.zero_grad()
-            logits = forward(noisy(batch, noise) if noise else batch)
-            loss = nn.functional.cross_entropy(logits, batch["label"])
-            (loss + sum(1e-3 * kernel.square().sum() for kernel in kernels)).backward()
+            loss(forward(noisy(batch, noise) if noise else batch), batch).backward()
             if clip:
                 for parameter in net.parameters():
                     nn.utils.clip_grad_norm_(parameter, clip)

@@ -1,6 +1,6 @@
 """Training steps per second of fdigits and of its peers: same model, batch size and optimizer.
 
-python benchmarks/steps.py [--models=image_cnn,...] [--peers=torch,torch_compile] [--json=FILE]
+python -m benchmarks.steps [--systems=image_cnn,...] [--peers=torch,torch_compile] [--json=FILE]
 
 All run in this process by turns (A B A B ...) after a warm-up, on random data that lies on the
 device beforehand. A peer's ratio is fdigits' chunk against it in the same round. Cores taken by
@@ -8,7 +8,6 @@ other processes are printed, as PyTorch's threads wait for each other and suffer
 """
 
 import argparse
-import importlib.util
 import itertools
 import os
 import statistics
@@ -22,64 +21,39 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from fdigits import optim, provenance, train
+from benchmarks.systems import SYSTEMS, load_config
+from fdigits import provenance, tasks, train
 from fdigits.config import choose
+from fdigits.data.corpus import CLASSES, FRAMES, MODALITIES
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import write_json
-from fdigits.models import classifiers
-from fdigits.stages import classify
 
-CONFIGS = {
-    "image_cnn": ("image", ""),
-    "audio_cnn": ("audio", ""),
-    "audio_lstm": ("audio", "net=lstm"),
-    "hybrid_cnn": ("hybrid", ""),
-    "hybrid_lstm": ("hybrid", "audio=lstm"),
-    "fusion_weighted": ("weighted_fusion", ""),
-    "conv1d_fusion": ("conv1d_fusion", ""),  # its last stage
-    **{f"attention_{x}": ("attention", x) for x in ("base", "spatial", "self", "cbam", "se")},
-    **{f"spectrogram_{x}": ("spectrogram", x) for x in ("lenet", "cbam", "hybrid")},
-}
 # Training seconds of a variant over those of its base (R4 Tables 10 and 13).
-REPORTED_TIMES = {
+PAPER_TIMES = {
     "attention_base": dict(spatial=1.17, self=1.95, cbam=1.53, se=1.08),
     "spectrogram_lenet": dict(cbam=2.45, hybrid=1.09),
 }
 PEERS = {"torch": False, "torch_compile": True}  # compiled?
 
 
-def load_config(model: str) -> ConfigDict:
-    name, arg = choose(model, CONFIGS, "model")
-    file = Path(__file__).parents[1] / "configs" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(arg)
-
-
 def random_chunk(config: ConfigDict) -> dict[str, np.ndarray]:
-    """`chunk` batches as the feeder gives them, of a fixed seed.
-
-    Uint8 pictures `[K, B, 28, 28]` and spectrograms `[K, B, 128, 128, 3]`.
-    """
+    """`chunk` batches `[K, B, ...]` as the feeder gives them, of a fixed seed; any length is 39."""
     rng, shape = np.random.default_rng(0), (config.chunk, config.batch_size)
-    makers = {
-        "image": lambda: rng.integers(0, 256, (*shape, 28, 28), dtype=np.uint8),
-        "audio": lambda: rng.standard_normal((*shape, 39, 13), dtype=np.float32),
-        "spectrogram": lambda: rng.integers(0, 256, (*shape, 128, 128, 3), dtype=np.uint8),
-        "label": lambda: rng.integers(0, 10, shape, dtype=np.int32),
-    }
-    return {name: makers[name]() for name in (*classifiers.modalities(config.model), "label")}
+    made = {}
+    for name in tasks.make(config).reads:
+        size = (*shape, *(places or FRAMES for places in MODALITIES[name].read))
+        if MODALITIES[name].dtype == "uint8":
+            made[name] = rng.integers(0, 256, size, dtype=np.uint8)
+        else:
+            made[name] = rng.standard_normal(size, dtype=np.float32)
+    return made | {"label": rng.integers(0, CLASSES, shape, dtype=np.int32)}
 
 
-def floats(config: ConfigDict, chunk: dict) -> dict:
-    """As `Classify.inputs`, before noise: what peers read, made before the clock starts."""
-    made, (mean, sd) = dict(chunk), config.data.pixels
-    for name in made.keys() & {"image", "spectrogram"}:
-        made[name] = made[name] / np.float32(255)
-    if "image" in made:
-        made["image"] = ((made["image"] - np.float32(mean)) / np.float32(sd))[..., None]
-    return made
+def read_batches(config: ConfigDict, chunk: dict) -> list[dict[str, np.ndarray]]:
+    """The task's inputs of each batch, before noise, and labels: what peers are given."""
+    inputs = jax.jit(tasks.make(config).inputs)
+    batches = [batch_at(chunk, i) for i in range(config.chunk)]
+    return [jax.device_get(inputs(batch)) | {"label": batch["label"]} for batch in batches]
 
 
 def batch_at(chunk: dict, i: int) -> dict:
@@ -88,12 +62,12 @@ def batch_at(chunk: dict, i: int) -> dict:
 
 def fdigits_runners(config: ConfigDict, chunk: dict) -> tuple[dict[str, Callable], int]:
     """Calls that take K steps, one by one or as a chunk, and return K; the parameter count."""
-    stage = classify.make(config)
-    step = train.make_train_step(stage, optim.make(config.optimizer, steps_per_epoch=1000))
+    task = tasks.make(config)
+    step = train.make_train_step(task, config, steps_per_epoch=1000)
     one, many = train.compile_step(step), train.make_train_chunk(step)
     on_device = jax.device_put(chunk)
     batches = [batch_at(on_device, i) for i in range(config.chunk)]
-    state = train.create_state(stage, config, batches[0], steps_per_epoch=1000)
+    state = train.create_state(task, config, batches[0], steps_per_epoch=1000)
     states = {"step": state, "chunk": jax.tree.map(lambda x: x.copy(), state)}
 
     def run_step() -> int:
@@ -112,8 +86,7 @@ def fdigits_runners(config: ConfigDict, chunk: dict) -> tuple[dict[str, Callable
 
 
 def peer_runners(peers, names: list[str], config: ConfigDict, chunk: dict) -> dict[str, Callable]:
-    read = floats(config, chunk)
-    batches = [batch_at(read, i) for i in range(config.chunk)]
+    batches = read_batches(config, chunk)
     return {name: peers.runner(config, batches, compiled=PEERS[name]) for name in names}
 
 
@@ -143,9 +116,9 @@ def spread(values: list[float], digits: int) -> str:
     return f"{median:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
-def benchmark(model: str, peers, names: list[str], rounds: int, seconds: float) -> dict:
+def benchmark(system: str, peers, names: list[str], rounds: int, seconds: float) -> dict:
     """Rates of every runner in every round, after a warm-up of two calls each."""
-    config = load_config(model)
+    config = load_config(system)
     chunk = random_chunk(config)
     runners, count = fdigits_runners(config, chunk)
     runners |= peer_runners(peers, names, config, chunk) if names else {}
@@ -173,46 +146,46 @@ def benchmark(model: str, peers, names: list[str], rounds: int, seconds: float) 
 
 def table(results: dict[str, dict], names: list[str]) -> Table:
     shown = Table(title="training steps per second: median (min–max)")
-    columns = ["model", "batch", "step", "chunk", *names, *(f"chunk / {n}" for n in names)]
+    columns = ["system", "batch", "step", "chunk", *names, *(f"chunk / {n}" for n in names)]
     for column in [*columns, "cores busy elsewhere"]:
-        shown.add_column(column, justify="left" if column == "model" else "right")
-    for model, result in results.items():
+        shown.add_column(column, justify="left" if column == "system" else "right")
+    for system, result in results.items():
         rates = (spread(result["steps_per_second"][n], 1) for n in ("step", "chunk", *names))
         ratios = (spread(result["ratio_of_chunk"][n], 2) for n in names)
         busy = [b for values in result["cores_busy_elsewhere"].values() for b in values]
         busy = "?" if None in busy else spread(busy, 1)
-        shown.add_row(model, str(result["batch_size"]), *rates, *ratios, busy)
+        shown.add_row(system, str(result["batch_size"]), *rates, *ratios, busy)
     return shown
 
 
 def relative_times(results: dict[str, dict]) -> dict[str, dict[str, float]]:
     """Time of a step of each variant over its base's, by medians; chunk is fdigits'.
 
-    Both were measured in different rounds. `reported` is the report's ratio.
+    Both were measured in different rounds. `reported` is the paper's ratio.
     """
     relative = {}
-    for base, reported in REPORTED_TIMES.items():
+    for base, reported in PAPER_TIMES.items():
         for variant, ratio in reported.items():
-            model = f"{base.partition('_')[0]}_{variant}"
-            if base not in results or model not in results:
+            system = f"{base.partition('_')[0]}_{variant}"
+            if base not in results or system not in results:
                 continue
-            ours, theirs = (results[name]["steps_per_second"] for name in (model, base))
+            ours, theirs = (results[name]["steps_per_second"] for name in (system, base))
             times = {
                 name: round(statistics.median(theirs[name]) / statistics.median(rates), 3)
                 for name, rates in ours.items()
                 if name != "step"
             }
-            relative[model] = times | {"reported": ratio}
+            relative[system] = times | {"reported": ratio}
     return relative
 
 
 def relative_table(relative: dict[str, dict[str, float]], names: list[str]) -> Table:
     shown = Table(title="time of a step, relative to the model without attention")
     columns = ["chunk", *names, "reported"]
-    for column in ["model", *columns]:
-        shown.add_column(column, justify="left" if column == "model" else "right")
-    for model, times in relative.items():
-        shown.add_row(model, *(f"{times[column]:.2f}" for column in columns))
+    for column in ["system", *columns]:
+        shown.add_column(column, justify="left" if column == "system" else "right")
+    for system, times in relative.items():
+        shown.add_row(system, *(f"{times[column]:.2f}" for column in columns))
     return shown
 
 
@@ -227,12 +200,12 @@ def positive(kind: type) -> Callable[[str], float]:
 
 def import_peers():
     try:
-        import peers
+        from benchmarks import peers
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise UserError(
-            "--peers needs PyTorch, which is not installed: `pip install torch`, or --peers=''"
+            "--peers needs PyTorch: pip install -c constraints.txt -e '.[bench]', or --peers=''"
         ) from error
     return peers
 
@@ -240,7 +213,7 @@ def import_peers():
 @exit_cleanly
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--models", default=",".join(CONFIGS))
+    parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--peers", default="torch", help="torch, torch_compile, both, or ''")
     parser.add_argument("--rounds", type=positive(int), default=5)
     each = "of each runner in each round"
@@ -250,16 +223,16 @@ def main() -> None:
     names = [name for name in args.peers.split(",") if name]
     for name in names:
         choose(name, PEERS, "peer")
-    models = args.models.split(",")
-    for model in models:
-        choose(model, CONFIGS, "model")
+    systems = args.systems.split(",")
+    for system in systems:
+        choose(system, SYSTEMS, "system")
     peers = import_peers() if names else None
 
     results = {}
     with Console(stderr=True).status("") as status:
-        for model in models:
-            status.update(f"{model} ...")
-            results[model] = benchmark(model, peers, names, args.rounds, args.seconds)
+        for system in systems:
+            status.update(f"{system} ...")
+            results[system] = benchmark(system, peers, names, args.rounds, args.seconds)
     Console().print(table(results, names))
     relative = relative_times(results)
     if relative:
@@ -271,7 +244,7 @@ def main() -> None:
             "commit": provenance.commit(),
             "seconds": args.seconds,
         }
-        write_json(args.json, about | {"models": results, "relative_time": relative})
+        write_json(args.json, about | {"systems": results, "relative_time": relative})
 
 
 if __name__ == "__main__":

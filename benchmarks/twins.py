@@ -6,6 +6,7 @@
 import itertools
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
 from ml_collections import ConfigDict
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 KERAS_EPSILON = 1e-3
 Fused = tuple[Tensor, Tensor | None]
+Loss = Callable[[Tensor, dict[str, Tensor]], Tensor]  # of a net's output and a batch
 
 
 def sequence(**layers: nn.Module | None) -> nn.Sequential:
@@ -358,3 +360,23 @@ def penalised(net: nn.Module) -> list[Tensor]:
     """The kernels whose squares, times 1e-3, R4's hybrid adds to its loss."""
     encoders = [m for m in net.modules() if isinstance(m, LeNetEncoder) and m.hybrid]
     return [dense.weight for e in encoders for dense in (e.Dense_0, e.Dense_1)]
+
+
+def classify_loss(config: ConfigDict, net: nn.Module) -> Loss:
+    """Cross-entropy or squared error, as `tasks.classify`, and the penalty of `net`'s kernels."""
+    kernels = penalised(net)
+
+    def squared_error(scores: Tensor, label: Tensor) -> Tensor:
+        targets = functional.one_hot(label, scores.shape[-1]).to(scores.dtype)
+        return functional.mse_loss(scores, targets)
+
+    errors = {"cross_entropy": functional.cross_entropy, "mse": squared_error}
+    error = errors[config.loss]
+
+    def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        return error(logits, batch["label"]) + sum(1e-3 * k.square().sum() for k in kernels)
+
+    return loss
+
+
+LOSSES = {"classify": classify_loss}  # task -> of config and net: what it trains by

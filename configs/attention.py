@@ -2,7 +2,7 @@
 
 python launch.py --config=configs/attention.py:[DATA,][attention=base|spatial|self|cbam|se]
 
-DATA: digits (the default), reduced_mnist. As in the report the test part validates, and the last
+DATA: digits (the default), reduced_mnist. As in the paper the test part validates, and the last
 weights are tested (protocol=held_out validates on 3 of 17 of the training part instead). The
 report's seed, 4, has no meaning here.
 
@@ -21,7 +21,7 @@ REPORTED = dict(base=0.9810, spatial=0.9790, self=0.9820, cbam=0.9830, se=0.9855
 def get_config(arg: str = ""):
     words = REPORTED.keys()
     arg = ",".join(f"attention={part}" if part in words else part for part in arg.split(","))
-    choice = parse_arg(arg, data="digits", attention="base", protocol="report")
+    choice = parse_arg(arg, data="digits", attention="base", protocol="paper")
     attention = choice["attention"]
     reported = choose(attention, REPORTED, "attention")
     config = base(f"attention_{attention}", choice["data"])
@@ -38,5 +38,5 @@ def get_config(arg: str = ""):
     config.early_stopping = 0
     config.plateau.patience = 0
     config.optimizer.weight_decay = 0.0
-    config.reported.update(system=f"R4 P4A {attention}", accuracy=reported, source="R4 Table 10")
+    config.paper.update(system=f"R4 P4A {attention}", accuracy=reported, source="R4 Table 10")
     return config.lock()

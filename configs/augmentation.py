@@ -5,7 +5,7 @@ python launch.py --config=configs/augmentation.py:[DATA,][real=300][,generated=2
 `real` pictures of each class (300, 700, 1000) and `generated` (0, 1000, 2000, 3000) that *combined*
 augmentation makes of them once, before training, each of the seven with probability .3; R4 tells
 neither this strength nor the batch size. So 8 % of the generated pictures are plain copies. DATA:
-digits (the default), reduced_mnist. As in the report there is no validation part: the test part is
+digits (the default), reduced_mnist. As in the paper there is no validation part: the test part is
 watched, and the last weights are tested (protocol=held_out validates on 3 of 17 of the training
 part instead).
 
@@ -25,7 +25,7 @@ REPORTED = {
 
 
 def get_config(arg: str = ""):
-    choice = parse_arg(arg, data="digits", real="300", generated="1000", protocol="report")
+    choice = parse_arg(arg, data="digits", real="300", generated="1000", protocol="paper")
     real, generated = choice["real"], choice["generated"]
     for key in ("real", "generated"):
         if not choice[key].isdecimal():
@@ -43,7 +43,7 @@ def get_config(arg: str = ""):
     config.plateau.patience = 0
     config.optimizer.weight_decay = 0.0
     reported = dict(zip(GENERATED, REPORTED.get(real, ()), strict=False)).get(generated, 0.0)
-    config.reported.update(
+    config.paper.update(
         system=f"R4 P2 {real} + {generated}", accuracy=reported, source="R4 Table 3"
     )
     return config.lock()

@@ -1,6 +1,6 @@
 """Convolutions on pictures and 1-D convolutions on recordings, fused (R3).
 
-python launch.py --config=configs/conv1d_fusion.py[:DATA][,modality=image|audio][,protocol=report]
+python launch.py --config=configs/conv1d_fusion.py[:DATA][,modality=image|audio][,protocol=paper]
 
 Three stages: each encoder alone, by the squared error of its scores on one-hot targets; then both,
 concatenated, with dense layers, by cross-entropy. R3 gives no sizes, split, rate, batch or epochs.
@@ -16,6 +16,8 @@ Measured (MNIST × FSDD, held out, seed 0, 21 November 2026, 2 cores of a Xeon):
 
 from fdigits.config import base, choose, parse_arg
 
+READ = dict(image=dict(image="plain"), audio=dict(audio="conv1d"))
+READ["fusion"] = READ["image"] | READ["audio"]
 REPORTED = dict(fusion=dict(macro_f1=0.978), image=dict(accuracy=0.951), audio=dict(accuracy=0.834))
 
 
@@ -24,14 +26,14 @@ def get_config(arg: str = ""):
     modality = choice["modality"]
     reported = choose(modality, REPORTED, "modality")
     config = base(f"conv1d_{modality}", choice["data"])
-    config.model.update(name=modality, image="plain", audio="conv1d")
+    config.model.update({"name": modality} | READ[modality])
     config.data.update(ratio=(7, 1, 2), pixels=(0.0, 1.0))
     config.protocol = choice["protocol"]
     config.epochs = 10
     config.batch_size = 64
     config.plateau.patience = 0
     config.optimizer.weight_decay = 0.0
-    config.reported.update(reported, system=f"R3 {modality}", source="R3 Results")
+    config.paper.update(reported, system=f"R3 {modality}", source="R3 Results")
     if modality != "fusion":
         config.loss = "mse"
         return config.lock()
@@ -39,8 +41,8 @@ def get_config(arg: str = ""):
     for name in ("image", "audio"):
         config.stages[name] = dict(
             loss="mse",
-            model=dict(name=name, hidden=()),
-            reported=dict(system=f"R3 {name}", macro_f1=0.0) | REPORTED[name],
+            model=dict(name=name, hidden=(), image="cnn", audio="cnn") | READ[name],
+            paper=dict(system=f"R3 {name}", macro_f1=0.0) | REPORTED[name],
         )
         config.start[f"{name}_encoder"] = f"{name}/encoder"
     return config.lock()

@@ -100,10 +100,45 @@ class Checkpoints:
             )
             return restored.state, Progress(**restored.progress)
         except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
-            raise UserError(
-                f"the checkpoint of epoch {epoch} in {self.folder} cannot be read "
-                f"({_first_line(error)})"
-            ) from error
+            raise _unreadable(epoch, self.folder, error) from error
+
+
+def kept(folder: Path) -> list[int]:
+    """The epochs whose checkpoints are whole."""
+    return sorted(ocp.utils.checkpoint_steps(folder)) if folder.is_dir() else []
+
+
+def weights(folder: Path, epoch: int) -> tuple[dict, dict]:
+    """Parameters and batch statistics after `epoch`, whatever optimizer trained them.
+
+    Raises:
+      UserError: there is no such checkpoint, or it is damaged.
+    """
+    try:
+        reader, path = ocp.PyTreeCheckpointHandler(), (folder / str(epoch) / "state").absolute()
+        held = reader.metadata(path).tree
+        wanted = {name: held.get(name) or {} for name in ("params", "batch_stats")}
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), wanted
+        )
+        found = reader.restore(
+            path,
+            args=ocp.args.PyTreeRestore(
+                item=shapes,
+                restore_args=ocp.checkpoint_utils.construct_restore_args(shapes),
+                partial_restore=True,
+            ),
+        )
+        return found["params"], found["batch_stats"]
+    except Exception as error:  # as in `Checkpoints.restore`
+        raise _unreadable(epoch, folder, error) from error
+
+
+def _unreadable(epoch: int, folder: Path, error: Exception) -> UserError:
+    return UserError(
+        f"the checkpoint of epoch {epoch} in {folder} cannot be read ({_first_line(error)})"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Configuration as data: the fields every experiment has, and the arguments of a config file."""
 
 import difflib
+import json
 from collections.abc import Mapping
 
 from absl import flags
@@ -12,44 +13,51 @@ DATA = dict(
     name="bundled",  # bundled | written_spoken | <image set>_<audio set> | one set alone
     dir="data",  # folder of source files
     cache="~/.cache/fdigits",  # folder of prepared arrays
-    split="report",  # report | official | random | speaker
+    split="",  # paper | official | random | speaker, "" = the data set's own
     ratio=(14, 3, 3),  # of train, validation and test, where the split draws them
     per_class=0,  # pictures of each class to train on, 0 = all
     speaker="",  # split=speaker: the one held out for testing ("": drawn by the seed)
     limit=0,  # examples per split, 0 = all
     pixels=(0.5, 0.5),  # mean and sd that normalise pixels in [0, 1]
     feeder="auto",  # auto | host (tf.data) | device (arrays in device memory)
+    encoded={},  # array -> the earlier stage that makes it of each item
+    generated={},  # earlier stage -> pictures of each class that it adds to the training part
 )
+CLASSIFIER = dict(  # the models of the task `classify`; a model takes the fields that it has
+    name="hybrid",  # image | audio | spectrogram | hybrid | fusion
+    image="cnn",  # encoder of pictures: cnn | plain
+    audio="cnn",  # encoder of recordings: cnn | lstm | mlp | conv1d
+    attention="none",  # plain: none | spatial | self | cbam | se
+    #                    spectrogram: none | cbam | hybrid
+    fusion="concat",  # concat | add | weighted | gated | low_rank | cross_attention | late
+    filters=(32, 64),  # of cnn
+    width=128,  # of embeddings
+    hidden=(),  # widths of dense layers before the scores
+    dropout=0.5,  # after the embedding of cnn and plain
+)
+OLD_FIELDS = {"reported": "paper"}
+OLD_WORDS = {"protocol": {"report": "paper"}, "data.split": {"report": "paper"}}
 
 
-def base(name: str, data: str) -> ConfigDict:
+def base(
+    name: str, data: str, task: str = "classify", model: Mapping[str, object] = CLASSIFIER
+) -> ConfigDict:
     """Fields and defaults shared by all experiments; `name-data` names the default workdir."""
     return ConfigDict(
         dict(
             name=f"{name}-{data}",
+            task=task,  # the kind of training, a module of fdigits/tasks
             seed=0,
             epochs=20,
             batch_size=32,
             early_stopping=10,  # epochs without a better validation figure, 0 = never stop
-            monitor="accuracy",  # accuracy | loss: the validation figure that chooses weights
-            protocol="held_out",  # held_out | report: the test part validates, last weights tested
+            monitor="accuracy",  # the validation figure that chooses weights: accuracy | loss
+            protocol="held_out",  # held_out | paper: the test part validates, last weights tested
             loss="cross_entropy",  # cross_entropy | mse (of the scores on one-hot targets)
             dtype="float32",  # float32 | bfloat16 | float16: of activations, not of parameters
             chunk=50,  # training steps per call of the device
-            data=DATA | dict(name=data, split=default_split(data)),
-            model=dict(
-                name="hybrid",  # image | audio | spectrogram | hybrid | fusion
-                image="cnn",  # encoder of pictures: cnn | plain
-                audio="cnn",  # encoder of recordings: cnn | lstm | mlp | conv1d
-                attention="none",  # plain: none | spatial | self | cbam | se
-                #                    spectrogram: none | cbam | hybrid
-                fusion="concat",  # concat | add | weighted | gated | low_rank | cross_attention
-                #                   | late
-                filters=(32, 64),  # of cnn
-                width=128,  # of embeddings
-                hidden=(),  # widths of dense layers before the scores
-                dropout=0.5,  # after the embedding of cnn and plain
-            ),
+            data=dict(DATA, name=data),
+            model=dict(model),
             augment=dict(
                 name="combined",  # or one of augment.AUGMENTATIONS, of training pictures
                 strength=0.0,  # 0 to 1
@@ -58,6 +66,7 @@ def base(name: str, data: str) -> ConfigDict:
             input_noise=0.0,  # sd of Gaussian noise added to training inputs
             stages={},  # name -> fields that differ: trained before, by name in order
             start={},  # module -> "stage/module" whose best weights it starts from
+            frozen=(),  # modules whose parameters and statistics stay as they started
             optimizer=dict(
                 name="adam",
                 learning_rate=1e-3,
@@ -67,58 +76,91 @@ def base(name: str, data: str) -> ConfigDict:
                 decay_epochs=0,  # learning rate x decay_factor every so many epochs, 0 = never
                 decay_factor=0.1,
             ),
+            players={},  # player -> fields of `optimizer` that differ, where several learn in turn
             plateau=dict(factor=0.1, patience=5),  # patience 0 = no plateau schedule
-            reported=dict(system="", accuracy=0.0, macro_f1=0.0, source=""),
+            paper=dict(system="", accuracy=0.0, macro_f1=0.0, source=""),  # what it reports
         )
     )
 
 
-def default_split(data: str) -> str:
-    """The bundled set's own parts, whose voices are disjoint; else R0's random 14:3:3."""
-    return "official" if data in ("bundled", "digits", "espeak") else "report"
-
-
 def stage_config(config: ConfigDict, name: str) -> ConfigDict:
-    """The config of the earlier stage `name`: the whole one's with the fields that differ."""
-    found = config.copy_and_resolve_references()
-    changed = found.stages[name]
+    """The config of the earlier stage `name`: the whole one's with the fields that differ.
+
+    What a stage starts from, freezes, reads of earlier ones, and its players are its own alone; the
+    model of a stage of another task too.
+    """
+    found, changed = config.copy_and_resolve_references(), config.stages[name].to_dict()
+    data = dict(changed.pop("data", {}))
     with found.unlocked():
-        found.stages, found.start = {}, {}
-    found.update(changed.to_dict() | {"name": f"{config.name}-{name}"})
+        found.stages = {}
+        for field, none in (("start", {}), ("players", {}), ("frozen", ())):
+            found[field] = changed.pop(field, none)
+        for field in ("encoded", "generated"):
+            found.data[field] = data.pop(field, {})
+        if changed.get("task", found.task) != found.task:
+            found.model = changed.pop("model")
+    found.update(changed | {"data": data, "name": f"{config.name}-{name}"})
     return found.lock()
 
 
+def modern(held: Mapping) -> dict:
+    """A run's `config.json` as this code writes it.
+
+    Old words become the new ones, and fields that its code did not have get their defaults, which
+    are what that code did.
+    """
+    found = {OLD_FIELDS.get(name, name): value for name, value in held.items()}
+    data = dict(found["data"])
+    for field, owner, name in (("protocol", found, "protocol"), ("data.split", data, "split")):
+        owner[name] = OLD_WORDS[field].get(owner.get(name), owner.get(name))
+    task = found.get("task", "classify")
+    model = CLASSIFIER if task == "classify" else {}
+    defaults = json.loads(base("", "", task, model).to_json())
+    return _filled(found | {"data": data}, defaults)
+
+
+def modern_result(held: Mapping) -> dict:
+    """A run's `result.json` as this code writes it."""
+    found = {"task": "classify"} | {OLD_FIELDS.get(name, name): v for name, v in held.items()}
+    protocol = str(found.get("protocol", ""))
+    policy, rest = protocol.partition(",")[0], protocol.partition(",")[1:]
+    return found | {"protocol": OLD_WORDS["data.split"].get(policy, policy) + "".join(rest)}
+
+
+def _filled(held: Mapping, defaults: Mapping) -> dict:
+    """`held` with what it lacks of `defaults`, at any depth."""
+    found = dict(defaults) | dict(held)
+    for name, value in defaults.items():
+        if isinstance(value, Mapping) and isinstance(found[name], Mapping):
+            found[name] = _filled(found[name], value)
+    return found
+
+
+LOWEST = {
+    **{"seed": 0, "epochs": 1, "batch_size": 1, "early_stopping": 0, "chunk": 1, "input_noise": 0},
+    **{"data.limit": 0, "data.per_class": 0, "model.width": 1, "plateau.patience": 0},
+    **{"augment.strength": 0, "augment.generated": 0, "optimizer.learning_rate": 0},
+    **{"optimizer.weight_decay": 0, "optimizer.clip_norm": 0, "optimizer.decay_epochs": 0},
+}
+
+
 def check(config: ConfigDict) -> None:
-    """Refuses values that no run can have.
+    """Refuses values that no run can have, whatever its task.
 
     Raises:
       UserError: names the field.
     """
-    lowest = {"seed": 0, "epochs": 1, "batch_size": 1, "early_stopping": 0, "chunk": 1}
-    lowest |= {"data.limit": 0, "model.width": 1, "plateau.patience": 0, "input_noise": 0}
-    lowest |= {"data.per_class": 0, "augment.strength": 0, "augment.generated": 0}
-    lowest |= {"optimizer.learning_rate": 0, "optimizer.weight_decay": 0, "optimizer.clip_norm": 0}
-    lowest |= {"optimizer.decay_epochs": 0}
-    for field, low in lowest.items():
-        value = config
-        for name in field.split("."):
-            value = value[name]
-        if not value >= low:
-            raise UserError(f"{field} is {value}: it must be at least {low}")
-    words = dict(protocol=("held_out", "report"), monitor=("accuracy", "loss"))
-    for field, options in words.items():
-        choose(config[field], dict.fromkeys(options), field)
-    model = config.model
-    if not 0 <= model.dropout < 1:
-        raise UserError(f"model.dropout is {model.dropout}: it must be at least 0, below 1")
+    for field, low in LOWEST.items():
+        section, _, name = field.rpartition(".")
+        fields = config[section] if section else config
+        if name in fields and not fields[name] >= low:
+            raise UserError(f"{field} is {fields[name]}: it must be at least {low}")
+    choose(config.protocol, dict.fromkeys(("held_out", "paper")), "protocol")
+    if not 0 <= config.model.get("dropout", 0) < 1:
+        raise UserError(f"model.dropout is {config.model.dropout}: it must be at least 0, below 1")
     if len(config.data.pixels) != 2 or not config.data.pixels[1] > 0:
         raise UserError(
             f"data.pixels is {tuple(config.data.pixels)}: it must be a mean and a sd above 0"
-        )
-    if model.attention != "none" and model.image != "plain" and model.name != "spectrogram":
-        raise UserError(
-            f"model.attention is {model.attention}, which model.image={model.image} does not have: "
-            "plain does"
         )
     if config.augment.generated and not config.augment.strength:
         raise UserError(
@@ -134,7 +176,7 @@ def check(config: ConfigDict) -> None:
     if config.data.speaker and config.data.split != "speaker":
         raise UserError(
             f"data.speaker={config.data.speaker} is held out by data.split=speaker only, "
-            f"which here is {config.data.split}"
+            f"which here is {config.data.split or 'the default of the data set'}"
         )
 
 
@@ -171,6 +213,9 @@ def parse_flags(argv: list[str]) -> list[str]:
         raise UserError(f"the config file cannot be read: {told}; see configs/") from None
     except (AttributeError, KeyError) as error:  # ml_collections: an unknown field
         field, *hint = str(error.args[0]).strip("'").splitlines()
+        for old, new in OLD_FIELDS.items():
+            if old in field:
+                hint = [f"It is now called {new!r}."]
         raise UserError(
             f"unknown config field {field}. {' '.join(hint) or 'See fdigits/config.py.'}"
         ) from None
@@ -179,6 +224,8 @@ def parse_flags(argv: list[str]) -> list[str]:
 def choose(value: str, options: Mapping[str, object], what: str):
     """`options[value]`, or one clear line that names the nearest option."""
     if value not in options:
+        if new := OLD_WORDS.get(what, {}).get(value):
+            raise UserError(f"{what} {value!r} is now called {new!r}")
         raise UserError(
             f"{what} {value!r} is unknown{nearest(value, options)}; choose one of "
             f"{', '.join(options)}"

@@ -16,7 +16,7 @@ console = Console(
 
 
 class Watch:
-    """Progress of one training; a context manager. `tick` and `report` are the loop's callbacks."""
+    """Progress of one training; a context manager. `tick` and `show` are the loop's callbacks."""
 
     def __init__(self, config: ConfigDict, steps_per_epoch: int, epochs_done: int, events: Path):
         self._epochs = config.epochs
@@ -50,22 +50,15 @@ class Watch:
         if self._writer:
             self._writer.close()
 
-    def tick(self, steps: int, loss: float, accuracy: float) -> None:
+    def tick(self, steps: int, metrics: dict[str, float]) -> None:
         speed = self._bar.tasks[0].speed
-        self._bar.update(
-            self._task,
-            advance=steps,
-            speed=f"loss {loss:.4f} acc {accuracy:.4f}"
-            + (f" {speed:.0f} steps/s" if speed else ""),
-        )
+        told = _told(metrics) + (f" {speed:.0f} steps/s" if speed else "")
+        self._bar.update(self._task, advance=steps, speed=told)
 
-    def report(self, row: dict) -> None:
-        train, validation = row["train"], row["validation"]
+    def show(self, row: dict) -> None:
         console.print(
-            f"epoch {row['epoch']:>3}/{self._epochs}  "
-            f"train loss {train['loss']:.4f} acc {train['accuracy']:.4f}  "
-            f"validation loss {validation['loss']:.4f} acc {validation['accuracy']:.4f}  "
-            f"lr {row['learning_rate']:.0e}"
+            f"epoch {row['epoch']:>3}/{self._epochs}  train {_told(row['train'])}  "
+            f"validation {_told(row['validation'])}  lr {row['learning_rate']:.0e}"
         )
         self._bar.update(self._task, description=f"epoch {row['epoch'] + 1}/{self._epochs}")
         if self._writer:
@@ -77,3 +70,9 @@ class Watch:
             for name, value in scalars.items():
                 self._writer.add_scalar(name, value, row["step"])
             self._writer.flush()
+
+
+def _told(metrics: dict[str, float]) -> str:
+    """Losses first."""
+    names = sorted(metrics, key=lambda name: not name.endswith("loss"))
+    return " ".join(f"{name.replace('_', ' ')} {metrics[name]:.4f}" for name in names)

@@ -1,5 +1,7 @@
 """Config -> optax."""
 
+from collections.abc import Iterable
+
 import jax
 import optax
 from ml_collections import ConfigDict
@@ -35,6 +37,24 @@ def make(optimizer: ConfigDict, steps_per_epoch: int) -> optax.GradientTransform
     decay = optax.add_decayed_weights(optimizer.weight_decay) if optimizer.weight_decay else None
     steps = [clip, decay, rule, optax.scale_by_learning_rate(learning_rate)]
     return optax.chain(*(step for step in steps if step))
+
+
+def of_players(
+    config: ConfigDict, players: Iterable[str], steps_per_epoch: int
+) -> dict[str, optax.GradientTransformation]:
+    """The optimizer of each player: the config's, with the fields that `config.players` changes.
+
+    Raises:
+      UserError: a player that the task does not have.
+    """
+    names, found = list(players), {}
+    for name in config.players:
+        choose(name, dict.fromkeys(names), "players: player")
+    for name in names:
+        own = config.optimizer.copy_and_resolve_references()
+        own.update(config.players.get(name, {}))
+        found[name] = make(own, steps_per_epoch)
+    return found
 
 
 def clip_norms(limit: float) -> optax.GradientTransformation:

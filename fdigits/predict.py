@@ -6,66 +6,25 @@ python -m fdigits.predict RUN --data mnist --part test
 """
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from fdigits import metrics, train
-from fdigits.checkpoint import Checkpoints
+from fdigits import train
+from fdigits.config import DATA
 from fdigits.console import console
-from fdigits.data import features, pairing, pictures, pipeline, prepare
+from fdigits.data import datasets, features, pairing, pictures, pipeline, prepare
 from fdigits.data.corpora import audio_files
+from fdigits.data.corpus import PARTS
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.models import classifiers
-from fdigits.stages import classify
+from fdigits.trained import Trained, load, sources
 
-
-class Trained(NamedTuple):
-    """A classifier with the weights that validation chose."""
-
-    config: ConfigDict
-    stage: classify.Classify
-    state: train.TrainState
-    statistics: dict | None  # of the training part's MFCC, where the model hears
-
-    def arrays(self, corpora: Mapping) -> dict[str, np.ndarray]:
-        """What the model reads of some corpora, prepared as in training."""
-        wanted = classifiers.modalities(self.config.model)
-        for modality in set(wanted) - corpora.keys():
-            raise UserError(f"{self.config.name} reads {modality}, which is not given")
-        arrays = {m: corpora[m].x for m in wanted}
-        if "audio" in arrays:
-            arrays["audio"] = pipeline.standardise(arrays["audio"], self.statistics)
-        if "spectrogram" in arrays:
-            arrays["spectrogram"] = features.colour(arrays["spectrogram"])
-        return arrays
-
-
-def load(workdir: Path) -> Trained:
-    """Reads config, best checkpoint and training statistics of a finished run.
-
-    Raises:
-      UserError: there is no finished run.
-    """
-    try:
-        config = ConfigDict(json.loads((workdir / "config.json").read_text()))
-        best_epoch = json.loads((workdir / "result.json").read_text())["best_epoch"]
-        heard = "audio" in classifiers.modalities(config.model)
-        statistics = json.loads((workdir / "statistics.json").read_text()) if heard else None
-        stage = classify.make(config)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{workdir} holds no finished run of this code ({error}): train it first"
-        ) from None
-    state = train.create_state(stage, config, classify.blank_batch(), steps_per_epoch=1)
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
-        state, _ = checkpoints.restore(best_epoch, state)
-    return Trained(config, stage, state, statistics)
+HEARD = {
+    "audio": features.mfcc,
+    "spectrogram": features.spectrogram,
+    "frames": lambda *recording: features.padded([features.frames(*recording)])[0],
+}
 
 
 def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path, part: str = "") -> dict:
@@ -74,29 +33,69 @@ def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path, part: 
     Raises:
       UserError: there are no items of that part.
     """
-    heard = "spectrogram" in classifiers.modalities(trained.config.model)
-    corpora = prepare.load(data, data_dir, cache_dir, spectrogram=heard)
+    raw = sources(trained.config, trained.task, trained.workdir)
+    reads = tuple(raw.values())
+    corpora = prepare.load(data, data_dir, cache_dir, reads)
     rows = {m: np.flatnonzero((c.part == part) | (not part)) for m, c in corpora.items()}
     if not all(map(len, rows.values())):
         raise UserError(f"{data} has no {part} part")
-    everything = pairing.Split("test", corpora, rows, prepare.is_paired(data), seed=0)
-    feeder = pipeline.make_feeder("device", trained.arrays(corpora))
-    evaluate = train.make_evaluate_chunk(trained.stage)
-    outputs = train.evaluate(evaluate, trained.state, everything, feeder)
-    label = everything.examples()["label"]
-    return metrics.summary(outputs["logits"], label)
+    everything = pairing.Split("test", corpora, rows, datasets.is_paired(data), seed=0, reads=reads)
+    arrays = trained.arrays({modality: corpus.x for modality, corpus in corpora.items()})
+    for name, modality in raw.items():
+        if name != modality:
+            everything = everything.renamed(modality, name)
+    evaluate = train.make_evaluate_chunk(trained.task.evaluate)
+    padded = pipeline.evaluation_rows(everything, train.EVALUATION_BATCH)
+    outputs = train.evaluate(evaluate, trained, padded, pipeline.make_feeder("device", arrays))
+    return trained.task.summary(outputs, everything.examples()["label"])
 
 
 def probabilities(trained: Trained, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Class probabilities `[N, 10]` of pictures `[N,28,28]` uint8, MFCC `[N,39,13]`, not yet
-    standardised, and spectrograms `[N,128,128]` uint8, as far as the model reads them."""
+    """Class probabilities `[N, 10]` of modalities as a corpus holds them, as far as they are read.
 
-    class Given(NamedTuple):
-        x: np.ndarray
+    Pictures `[N,28,28]` uint8, MFCC `[N,39,13]`, not yet standardised, spectrograms `[N,128,128]`
+    uint8, frames `[N,T,14]`.
 
-    arrays = trained.arrays({m: Given(x) for m, x in inputs.items()})
-    logits = trained.stage.evaluate(trained.state.params, trained.state.batch_stats, arrays)
-    return np.asarray(jax.nn.softmax(logits["logits"]))
+    Raises:
+      UserError: a modality is missing, or the run names no digits.
+    """
+    arrays = trained.arrays(inputs)
+    outputs = trained.task.evaluate(trained.params, trained.batch_stats, arrays)
+    return np.asarray(trained.task.probabilities(outputs))
+
+
+def read(trained: Trained, picture: Path | None, recording: Path | None) -> dict[str, np.ndarray]:
+    """One item of what the run reads, from a person's files.
+
+    Raises:
+      UserError: a file that is no picture or no recording.
+    """
+    inputs = {}
+    if picture:
+        inputs["image"] = pictures.read(picture)[None]
+    if recording:
+        try:
+            content = recording.read_bytes()
+        except OSError as error:
+            raise UserError(f"{recording} cannot be read ({error})") from None
+        signal, rate = audio_files.decode(str(recording), content)
+        for modality in sources(trained.config, trained.task, trained.workdir).values():
+            if modality in HEARD:
+                inputs[modality] = HEARD[modality](signal, rate, str(recording))[None]
+    return inputs
+
+
+def told(tested: Mapping) -> str:
+    """A summary in one line."""
+    words = [
+        f"{name.replace('macro_f1', 'macro-F1').replace('_', ' ')} {value:.4f}"
+        for name, value in tested.items()
+        if isinstance(value, float) and name != "loss"
+    ]
+    words += [f"loss {tested['loss']:.4f}", f"n {tested['n']}"]
+    if "per_class" in tested:
+        words.append("recall per class " + " ".join(f"{r:.2f}" for r in tested["per_class"]))
+    return ", ".join(words)
 
 
 @exit_cleanly
@@ -106,34 +105,19 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="image file of one digit")
     parser.add_argument("--recording", type=Path, help="wav file of one digit word")
     parser.add_argument("--data", help="test on all items of this data set instead")
-    parser.add_argument("--part", default="", choices=pairing.PARTS, help="of it alone")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    parser.add_argument("--cache", type=Path, default=Path(prepare.CACHE))
+    parser.add_argument("--part", default="", choices=PARTS, help="of it alone")
+    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
+    parser.add_argument("--cache", type=Path, default=Path(DATA["cache"]))
     args = parser.parse_args()
     if args.part and not args.data:
         parser.error("--part is a part of --data, which is not given")
     trained = load(args.run)
     if args.data:
         tested = test_on(trained, args.data, args.data_dir, args.cache, args.part)
-        recall = " ".join(f"{r:.2f}" for r in tested["per_class"])
-        console.print(
-            f"{trained.config.name} on {f'{args.data} {args.part}'.strip()}: "
-            f"accuracy {tested['accuracy']:.4f}, macro-F1 {tested['macro_f1']:.4f}, "
-            f"n {tested['n']}, recall per class {recall}"
-        )
+        on = f"{args.data} {args.part}".strip()
+        console.print(f"{trained.config.name} on {on}: {told(tested)}")
         return
-    inputs = {}
-    if args.picture:
-        inputs["image"] = pictures.read(args.picture)[None]
-    if args.recording:
-        try:
-            content = args.recording.read_bytes()
-        except OSError as error:
-            raise UserError(f"{args.recording} cannot be read ({error})") from None
-        signal, rate = audio_files.decode(str(args.recording), content)
-        inputs["audio"] = features.mfcc(signal, rate, str(args.recording))[None]
-        inputs["spectrogram"] = features.spectrogram(signal, rate, str(args.recording))[None]
-    p = probabilities(trained, inputs)[0]
+    p = probabilities(trained, read(trained, args.picture, args.recording))[0]
     for digit in np.argsort(-p)[:3]:
         console.print(f"{digit}  {p[digit]:.4f}")
 

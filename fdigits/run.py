@@ -1,32 +1,23 @@
 """One experiment: config -> data -> training -> one look at the test split -> artifacts."""
 
+import functools
 import importlib.util
 import json
+import operator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
-from fdigits import (
-    augment,
-    checkpoint,
-    explain,
-    metrics,
-    optim,
-    predict,
-    provenance,
-    report,
-    train,
-)
-from fdigits.config import check, choose, differing_fields, stage_config
+from fdigits import checkpoint, evaluate, optim, provenance, report, tasks, train
+from fdigits.config import check, choose, differing_fields, modern, modern_result, stage_config
 from fdigits.console import Watch, console
-from fdigits.data import features, pairing, pipeline, prepare
-from fdigits.data.pairing import Split
+from fdigits.data import pipeline
 from fdigits.errors import UserError
-from fdigits.files import atomic, write_arrays, write_json
-from fdigits.models import classifiers
-from fdigits.stages import classify
+from fdigits.examples import Examples, prepared, resolved
+from fdigits.files import atomic, write_json
+from fdigits.trained import STATISTICS, Trained, earlier, load
 
 WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
@@ -34,14 +25,17 @@ WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 def run(config: ConfigDict, workdir: Path) -> dict:
     """Trains, or goes on, or finds it finished; returns what `result.json` holds."""
     check(config)
+    config = resolved(config)
     _refuse_other(workdir, config)
-    for name in config.stages:
+    for name in stage_order(config):
         console.print(f"stage {name}")
         run(stage_config(config, name), workdir / name)
     result_file = workdir / "result.json"
     if result_file.exists():
         console.print(f"{workdir} is finished; this is its result:")
-        result = _read_json(result_file)
+        result = modern_result(_read_json(result_file))
+        if made := evaluate.remake(workdir):
+            console.print(f"made again from the checkpoint: {', '.join(made)}")
     else:
         result = _train_and_test(config, workdir)
         write_json(result_file, result)
@@ -49,98 +43,42 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     return result
 
 
-def load_splits(config: ConfigDict) -> dict[str, Split]:
-    """The three parts, as the config's protocol and augmentation ask."""
-    data, chosen = config.data, config.augment
-    modalities = classifiers.modalities(config.model)
-    corpora = prepare.load(
-        data.name,
-        Path(data.dir),
-        Path(data.cache).expanduser(),
-        spectrogram="spectrogram" in modalities,
-    )
-    for modality in modalities:
-        if modality not in corpora:
-            raise UserError(
-                f"data.name={data.name} has no {modality}, which model {config.model.name} reads"
-            )
-    if chosen.strength and "image" not in modalities:
-        raise UserError(
-            f"augment.strength is {chosen.strength}, but model.name={config.model.name} reads no "
-            "pictures"
-        )
-    splits = pairing.splits(
-        corpora,
-        paired=prepare.is_paired(data.name),
-        policy=data.split,
-        seed=config.seed,
-        speaker=data.speaker,
-        limit=data.limit,
-        ratio=tuple(data.ratio),
-    )
-    if config.protocol == "report":
-        splits = pairing.validate_on_test(splits)
-    if data.per_class:
-        splits["train"] = pairing.per_class(splits["train"], data.per_class)
-    if chosen.strength and chosen.generated:
-        splits["train"] = _with_generated(splits["train"], config)
-    if len(splits["train"]) < config.batch_size:
-        raise UserError(
-            f"{len(splits['train'])} training examples are fewer than one batch of "
-            f"{config.batch_size}: raise data.limit or lower batch_size"
-        )
-    return splits
+def stage_order(config: ConfigDict) -> list[str]:
+    """The earlier stages, each after those that it needs, else by name.
 
-
-def _with_generated(train_split: Split, config: ConfigDict) -> Split:
-    """The training part and `augment.generated` augmented pictures of each class."""
-    rows = train_split.examples()
-    chosen, corpus = config.augment, train_split.corpora["image"]
-    image, label, source = augment.generate(
-        corpus.x[rows["image"]],
-        rows["label"],
-        chosen.generated,
-        chosen.name,
-        chosen.strength,
-        config.seed,
-    )
-    ids = corpus.id[rows["image"]][source]
-    ids = np.array([f"{name}+{number}" for number, name in enumerate(ids)])
-    return pairing.extend(train_split, image, label, ids)
-
-
-def model_arrays(config: ConfigDict, splits: dict[str, Split], workdir: Path) -> dict:
-    """The arrays a model reads, MFCC standardised by the training part, spectrograms in colour.
-
-    The training part's corpora hold all that the others' do. Its statistics are saved with the run.
+    Raises:
+      UserError: one needs a stage that is not there, or itself.
     """
-    corpora = splits["train"].corpora
-    arrays = {m: corpora[m].x for m in classifiers.modalities(config.model)}
-    if "audio" in arrays:
-        stats = pipeline.statistics(splits["train"])
-        write_json(workdir / "statistics.json", stats)
-        arrays["audio"] = pipeline.standardise(arrays["audio"], stats)
-    if "spectrogram" in arrays:
-        arrays["spectrogram"] = features.colour(arrays["spectrogram"])
-    return arrays
+    needs = {name: _needed(stage_config(config, name)) for name in config.stages}
+    for other in (
+        {*_needed(config), *functools.reduce(operator.iadd, needs.values(), [])} if needs else ()
+    ):
+        choose(other, config.stages, "start or data: stage")
+    try:
+        return list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        raise UserError(f"the stages {', '.join(error.args[1])} need each other") from None
+
+
+def _needed(config: ConfigDict) -> list[str]:
+    starts = (source.partition("/")[0] for source in config.start.values())
+    return sorted({*starts, *config.data.encoded.values(), *config.data.generated})
 
 
 def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
     commit = provenance.commit()  # of the code that runs: the tree may move on meanwhile
-    splits = load_splits(config)
-    _try_out(config)
+    task = tasks.make(config)
+    examples = prepared(config, task, workdir)
+    _try_out(config, task, examples)
     _claim(workdir, config)
-    arrays = model_arrays(config, splits, workdir)
-    feeder = pipeline.make_feeder(config.data.feeder, arrays)
-    stage = classify.make(config)
-    steps_per_epoch = len(splits["train"]) // config.batch_size
-    rows = pipeline.evaluation_rows(splits["train"], 1)
-    sample = next(iter(feeder(rows, 1, 1)))
-    sample = {k: v[0] for k, v in train.gather(sample, feeder.resident).items()}
-    state = train.create_state(stage, config, sample, steps_per_epoch)
+    if examples.statistics:
+        write_json(workdir / STATISTICS, examples.statistics)
+    feeder = pipeline.make_feeder(config.data.feeder, examples.arrays)
+    steps_per_epoch = len(examples.splits["train"]) // config.batch_size
+    state = train.create_state(task, config, examples.sample(), steps_per_epoch)
     state = _start(config, state, workdir)
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
-    sizes = ", ".join(f"{len(split):,} {part}" for part, split in splits.items())
+    sizes = ", ".join(f"{len(split):,} {part}" for part, split in examples.splits.items())
     console.print(
         f"{config.name}: {parameters:,} parameters; {config.data.name}, {sizes}; "
         f"{provenance.hardware()}"
@@ -161,45 +99,32 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
 
         if not progress.stopped(config):
             with Watch(config, steps_per_epoch, progress.epoch, workdir / "events") as watch:
-                state = train.fit(
+                train.fit(
                     config,
-                    stage,
-                    lambda outputs, label: _scalars(config, outputs, label),
-                    splits,
+                    task,
+                    examples.splits,
                     feeder,
                     state,
                     progress,
                     save=save,
                     tick=watch.tick,
-                    report=watch.report,
+                    show=watch.show,
                 )
         console.print(
             f"{progress.epoch} of {config.epochs} epochs; the weights of epoch "
             f"{progress.best_epoch} are tested, "
-            + ("the last" if config.protocol == "report" else "the best on validation")
+            + ("the last" if config.protocol == "paper" else "the best on validation")
         )
-        best, _ = checkpoints.restore(progress.best_epoch, state)
-
-    evaluate_chunk = train.make_evaluate_chunk(stage)
-    validation = train.evaluate(evaluate_chunk, best, splits["validation"], feeder)
-    test = splits["test"]
-    outputs = train.evaluate(evaluate_chunk, best, test, feeder)
-    label = test.examples()["label"]
-    logits = outputs.pop("logits")
-    learned = {"weights": outputs.pop("weights")} if "weights" in outputs else {}
-    write_arrays(workdir / "predictions.npz", id=test.ids(), label=label, logits=logits, **learned)
-    write_arrays(
-        workdir / "embeddings.npz", **{k: v.astype(np.float16) for k, v in outputs.items()}
-    )
-    write_arrays(workdir / "inputs.npz", **_inputs(test))
-    rows = test.examples()
-    explain.write(workdir, stage, best, {m: x[rows[m]] for m, x in arrays.items()}, label)
+    weights = checkpoint.weights(workdir / "checkpoints", progress.best_epoch)
+    best = Trained(config, task, *weights, examples.statistics, workdir)
+    figures, artifacts = evaluate.leave(workdir, best, examples)
     return {
         "name": config.name,
-        "system": config.reported.system,
+        "task": config.task,
+        "system": config.paper.system,
         "dataset": config.data.name,
         "protocol": _protocol(config),
-        "modalities": list(classifiers.modalities(config.model)),
+        "modalities": list(task.reads),
         "seed": config.seed,
         "parameters": parameters,
         "epochs": progress.epoch,
@@ -210,25 +135,26 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         "hardware": provenance.hardware(),
         "versions": provenance.versions(),
         "commit": " ".join(progress.commits),  # several if it was resumed by other code
-        "metrics": {
-            "validation": _summary(
-                config, validation["logits"], splits["validation"].examples()["label"]
-            ),
-            "test": _summary(config, logits, label),
-        },
-        "reported": config.reported.to_dict(),
+        "metrics": figures,
+        "paper": config.paper.to_dict(),
+        "artifacts": artifacts,
     }
 
 
-def _try_out(config: ConfigDict) -> None:
-    """Traces the loss, so that what no run can have shows before anything is written."""
-    stage, batch = classify.make(config), classify.blank_batch()
-    variables = jax.eval_shape(stage.init, jax.random.key(0), batch)
-    statistics = variables.get("batch_stats", {})
-    jax.eval_shape(stage.loss, variables["params"], statistics, batch, jax.random.key(0))
-    optim.make(config.optimizer, steps_per_epoch=1)
-    for module in config.start:
-        choose(module, variables["params"], "start: module")
+def _try_out(config: ConfigDict, task: tasks.Task, examples: Examples) -> None:
+    """Traces the losses, so that what no run can have shows before anything is written."""
+    batch, key = examples.sample(), jax.random.key(0)
+    variables = jax.eval_shape(task.init, key, batch)
+    params, statistics = variables["params"], variables.get("batch_stats", {})
+    for name, player in task.players.items():
+        jax.eval_shape(player.loss, params, statistics, batch, key)
+        for module in player.modules:
+            choose(module, params, f"player {name}: module")
+    optim.of_players(config, task.players, steps_per_epoch=1)
+    choose(config.monitor, task.SCORES, "monitor")
+    for field in ("start", "frozen"):
+        for module in config[field]:
+            choose(module, params, f"{field}: module")
 
 
 def _start(config: ConfigDict, state: train.TrainState, workdir: Path) -> train.TrainState:
@@ -236,27 +162,16 @@ def _start(config: ConfigDict, state: train.TrainState, workdir: Path) -> train.
     params, batch_stats = dict(state.params), dict(state.batch_stats)
     for module, source in config.start.items():
         stage, _, theirs = source.partition("/")
-        earlier = predict.load(workdir / stage).state
-        for ours, trained in ((params, earlier.params), (batch_stats, earlier.batch_stats)):
+        before = load(earlier(workdir, stage))
+        for ours, trained in ((params, before.params), (batch_stats, before.batch_stats)):
             if module in ours:
                 ours[module] = choose(theirs, trained, f"start.{module}: module")
     return state.replace(params=params, batch_stats=batch_stats)
 
 
-def _summary(config: ConfigDict, logits: np.ndarray, label: np.ndarray) -> dict:
-    """The config's loss, without the model's penalties, and `metrics.summary`."""
-    loss = choose(config.loss, classify.LOSSES, "loss")(logits, label)
-    return {"loss": float(loss)} | metrics.summary(logits, label)
-
-
-def _scalars(config: ConfigDict, outputs: dict, label: np.ndarray) -> dict[str, float]:
-    summary = _summary(config, outputs["logits"], label)
-    return {name: summary[name] for name in ("loss", "accuracy", "macro_f1")}
-
-
 def _protocol(config: ConfigDict) -> str:
     split = config.data.split + (f":{config.data.speaker}" if config.data.speaker else "")
-    return split + (", test part validates" if config.protocol == "report" else "")
+    return split + (", test part validates" if config.protocol == "paper" else "")
 
 
 def _refuse_other(workdir: Path, config: ConfigDict) -> None:
@@ -266,7 +181,7 @@ def _refuse_other(workdir: Path, config: ConfigDict) -> None:
     theirs, ours = _read_json(file), json.loads(config.to_json())
     if not isinstance(theirs.get("data"), dict):
         raise UserError(f"{file} is no config of a run: choose another --workdir")
-    fields = differing_fields(_what(theirs), _what(ours))
+    fields = differing_fields(_what(modern(theirs)), _what(ours))
     if fields:
         raise UserError(
             f"{workdir} belongs to another config ({'; '.join(fields)}): choose another --workdir"
@@ -297,20 +212,6 @@ def _what(config: dict) -> dict:
 def _write_history(workdir: Path, progress: train.Progress) -> None:
     with atomic(workdir / "metrics.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in progress.history))
-
-
-def _inputs(split: Split) -> dict[str, np.ndarray]:
-    """What figures show of each example: `image`, `spectrogram`, and `audio` of its
-    `audio_row`."""
-    rows, inputs = split.examples(), {}
-    if "image" in rows:
-        inputs["image"] = split.corpora["image"].x[rows["image"]]
-    if "audio" in rows:
-        used, inputs["audio_row"] = np.unique(rows["audio"], return_inverse=True)
-        inputs["audio"] = split.corpora["audio"].x[used].astype(np.float16)
-    if "spectrogram" in rows:
-        inputs["spectrogram"] = split.corpora["spectrogram"].x[rows["spectrogram"]]
-    return inputs
 
 
 def _show(result: dict, workdir: Path) -> None:

@@ -1,13 +1,14 @@
-"""The one loop that every stage shares.
+"""The one loop that every training shares.
 
 Steps are pure, `(state, batch) -> (state, metrics)`; a chunk is a `lax.scan` of them in one jitted,
-donated call; the host only feeds, watches and saves. The loop knows no digits: a stage gives it
-`init`, `loss` and `evaluate`.
+donated call; the host only feeds, watches and saves. The loop knows no digits: a task says who
+learns what, what it makes of each item, and which figures sum that up.
 """
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,13 +34,26 @@ CPU_OPTIONS = {
 }
 
 
+class Player(NamedTuple):
+    """Who learns in a step: its loss, and the modules whose parameters it moves.
+
+    `loss` is `(params, batch_stats, batch, key) -> (loss, (batch_stats, metrics))` over the
+    parameters of all players. Of its metrics, one is "loss".
+    """
+
+    loss: Callable
+    # The parameters' names at the top; () = all, for an only player: an optimizer moves (by weight
+    # decay, by momentum) what its loss does not depend on, too.
+    modules: tuple[str, ...] = ()
+
+
 class TrainState(struct.PyTreeNode):
     """All that a step reads and changes."""
 
     step: jax.Array
     params: dict
     batch_stats: dict
-    opt_state: optax.OptState
+    opt_state: dict  # of each player
     plateau: optax.OptState
     key: jax.Array
 
@@ -63,37 +77,69 @@ class Progress:
         return self.epoch >= config.epochs or 0 < config.early_stopping <= waited
 
 
-def create_state(stage, config: ConfigDict, batch: Mapping, steps_per_epoch: int) -> TrainState:
+def create_state(task, config: ConfigDict, batch: Mapping, steps_per_epoch: int) -> TrainState:
     """Initial state; parameters and all later randomness follow from `config.seed`."""
     init_key, key = jax.random.split(jax.random.key(config.seed, impl=KEY_IMPL))
-    variables = jax.jit(stage.init)(init_key, batch)
+    variables = jax.jit(task.init)(init_key, batch)
     params = variables["params"]
+    optimizers = optim.of_players(config, task.players, steps_per_epoch)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
-        opt_state=optim.make(config.optimizer, steps_per_epoch).init(params),
+        opt_state={
+            name: optimizers[name].init(parted(params, player.modules, config.frozen)[0])
+            for name, player in task.players.items()
+        },
         plateau=optim.make_plateau(config.plateau).init({}),
         key=key,
     )
 
 
-def make_train_step(stage, tx: optax.GradientTransformation) -> Callable:
-    """`(state, batch) -> (state, metrics)`; its randomness is the key folded with the step."""
+def parted(params: Mapping, modules: Sequence[str], frozen: Sequence[str]) -> tuple[dict, dict]:
+    """The parameters that are learnt, those of `modules` (() = all) but not `frozen`; the rest."""
+    learnt = [name for name in params if (not modules or name in modules) and name not in frozen]
+    rest = {name: x for name, x in params.items() if name not in learnt}
+    return {name: params[name] for name in learnt}, rest
+
+
+def make_train_step(task, config: ConfigDict, steps_per_epoch: int) -> Callable:
+    """`(state, batch) -> (state, metrics)`; its randomness is the key folded with the step.
+
+    The task's players learn in turn. Of several, each has a key of its own, and its name stands
+    before its metrics: "generator_loss".
+    """
+    players, frozen = task.players, config.frozen
+    optimizers = optim.of_players(config, players, steps_per_epoch)
+
+    def turn(state: TrainState, batch: Mapping, name: str, key) -> tuple[TrainState, dict]:
+        player: Player = players[name]
+        learnt, rest = parted(state.params, player.modules, frozen)
+
+        def loss(learnt):
+            return player.loss(rest | learnt, state.batch_stats, batch, key)
+
+        (_, (batch_stats, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(learnt)
+        updates, own = optimizers[name].update(grads, state.opt_state[name], learnt)
+        updates = optax.tree.scale(state.plateau.scale, updates)
+        kept = {module: state.batch_stats[module] for module in frozen if module in batch_stats}
+        state = state.replace(
+            params=rest | optax.apply_updates(learnt, updates),
+            batch_stats={**batch_stats, **kept},
+            opt_state=state.opt_state | {name: own},
+        )
+        return state, metrics
 
     def train_step(state: TrainState, batch: Mapping) -> tuple[TrainState, dict]:
         key = jax.random.fold_in(state.key, state.step)
-        grad = jax.value_and_grad(stage.loss, has_aux=True)
-        (_, (batch_stats, metrics)), grads = grad(state.params, state.batch_stats, batch, key)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        updates = optax.tree.scale(state.plateau.scale, updates)
-        state = state.replace(
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            batch_stats=batch_stats,
-            opt_state=opt_state,
-        )
-        return state, metrics
+        if len(players) == 1:
+            state, metrics = turn(state, batch, *players, key)
+        else:
+            metrics = {}
+            for number, name in enumerate(players):
+                state, told = turn(state, batch, name, jax.random.fold_in(key, number))
+                metrics |= {f"{name}_{figure}": value for figure, value in told.items()}
+        return state.replace(step=state.step + 1), metrics
 
     return train_step
 
@@ -119,12 +165,13 @@ def make_train_chunk(train_step: Callable) -> Callable:
     return compile_step(train_chunk)
 
 
-def make_evaluate_chunk(stage) -> Callable:
-    """Jitted `(params, batch_stats, chunk, resident) -> outputs [K, B, ...]`."""
+def make_evaluate_chunk(evaluate: Callable) -> Callable:
+    """Jitted `(params, batch_stats, chunk, resident) -> outputs [K, B, ...]` of a task's function
+    `(params, batch_stats, batch) -> outputs`."""
 
     def evaluate_chunk(params, batch_stats, chunk, resident):
         def one(x):
-            return stage.evaluate(params, batch_stats, gather(x, resident))
+            return evaluate(params, batch_stats, gather(x, resident))
 
         return jax.lax.map(one, chunk)
 
@@ -136,9 +183,13 @@ def gather(batch: Mapping, resident: Mapping) -> dict:
     return {k: resident[k][v] if k in resident else v for k, v in batch.items()}
 
 
-def evaluate(evaluate_chunk: Callable, state: TrainState, split: Split, feeder) -> dict:
-    """The stage's outputs for every example of a split, `[N, ...]`, in the split's order."""
-    rows = pipeline.evaluation_rows(split, EVALUATION_BATCH)
+def evaluate(evaluate_chunk: Callable, state, rows: Mapping[str, np.ndarray], feeder) -> dict:
+    """The outputs for every example `[N, ...]`, in the order of `rows`.
+
+    Args:
+      state: what has `params` and `batch_stats`.
+      rows: as `pipeline.evaluation_rows` gives them, in batches of `EVALUATION_BATCH`.
+    """
     collected = []
     for chunk in feeder(rows, EVALUATION_BATCH, chunk=8):
         outputs = evaluate_chunk(state.params, state.batch_stats, chunk, feeder.resident)
@@ -151,36 +202,33 @@ def evaluate(evaluate_chunk: Callable, state: TrainState, split: Split, feeder) 
 
 def fit(
     config: ConfigDict,
-    stage,
-    summarise: Callable[[dict, np.ndarray], dict],
+    task,
     splits: Mapping[str, Split],
     feeder,
     state: TrainState,
     progress: Progress,
     *,
     save: Callable[[TrainState, Progress], None] = lambda state, progress: None,
-    tick: Callable[[int, float, float], None] = lambda steps, loss, accuracy: None,
-    report: Callable[[dict], None] = lambda row: None,
+    tick: Callable[[int, dict], None] = lambda steps, metrics: None,
+    show: Callable[[dict], None] = lambda row: None,
 ) -> TrainState:
     """Trains from where `progress` stands until the epochs or the patience end.
 
     Args:
-      summarise: outputs and labels of the validation split -> scalars, `accuracy` and `loss` among
-        them.
       save: called after each epoch with the state and the progress to come back to.
-      tick: called after each chunk with its steps, mean loss and accuracy.
-      report: called with each epoch's row of metrics.
+      tick: called after each chunk with its steps and the means of their metrics.
+      show: called with each epoch's row of metrics.
 
     Raises:
-      UserError: the loss is no longer finite (names the step and the last good epoch).
+      UserError: a loss is no longer finite (names whose, the step and the last good epoch).
     """
     steps_per_epoch = len(splits["train"]) // config.batch_size
     learning_rate = optim.schedule(config.optimizer, steps_per_epoch)
     plateau = optim.make_plateau(config.plateau)
-    train_chunk = make_train_chunk(
-        make_train_step(stage, optim.make(config.optimizer, steps_per_epoch))
-    )
-    evaluate_chunk = make_evaluate_chunk(stage)
+    train_chunk = make_train_chunk(make_train_step(task, config, steps_per_epoch))
+    evaluate_chunk = make_evaluate_chunk(task.evaluate)
+    held_out = pipeline.evaluation_rows(splits["validation"], EVALUATION_BATCH)
+    label = splits["validation"].examples()["label"]
     compiled: set[int] = set()
 
     while not progress.stopped(config):
@@ -193,27 +241,29 @@ def fit(
             chunk_began = time.monotonic()
             state, metrics = train_chunk(state, chunk, feeder.resident)
             metrics = jax.device_get(metrics)
-            steps = len(metrics["loss"])
+            steps = len(next(iter(metrics.values())))
             if steps in compiled:
                 progress.step_seconds += time.monotonic() - chunk_began
                 progress.timed_steps += steps
             compiled.add(steps)
-            _check_finite(metrics["loss"], int(state.step) - steps, epoch)
+            _check_finite(metrics, int(state.step) - steps, epoch)
             collected.append(metrics)
-            tick(steps, float(metrics["loss"].mean()), float(metrics["accuracy"].mean()))
+            tick(steps, {name: float(values.mean()) for name, values in metrics.items()})
         training = {k: np.concatenate([c[k] for c in collected]) for k in collected[0]}
 
-        outputs = evaluate(evaluate_chunk, state, splits["validation"], feeder)
-        validation = summarise(outputs, splits["validation"].examples()["label"])
+        outputs = evaluate(evaluate_chunk, state, held_out, feeder)
+        validation = scalars(task.summary(outputs, label))
         # The last step's gradient shows in no training loss.
-        _check_finite(np.array([validation["loss"]]), int(state.step) - 1, epoch)
-        score = _score(config, validation)
+        last = {name: np.array([value]) for name, value in validation.items()}
+        _check_finite(last, int(state.step) - 1, epoch)
+        # What early stopping, the plateau and the choice of weights want high.
+        score = choose(config.monitor, task.SCORES, "monitor") * validation[config.monitor]
         _, plateau_state = plateau.update({}, state.plateau, value=1.0 - score)
         state = state.replace(plateau=plateau_state)
 
         progress.epoch = epoch
         # Where the test part validates, it must not choose: the last weights are the ones.
-        if score > progress.best or config.protocol == "report":
+        if score > progress.best or config.protocol == "paper":
             progress.best, progress.best_epoch = score, epoch
         row = {
             "epoch": epoch,
@@ -225,21 +275,25 @@ def fit(
         progress.history.append(row)
         progress.seconds += time.monotonic() - began
         save(state, progress)
-        report(row)
+        show(row)
     return state
 
 
-def _score(config: ConfigDict, validation: Mapping[str, float]) -> float:
-    """What early stopping, the plateau and the choice of weights want high."""
-    scores = {"accuracy": validation["accuracy"], "loss": -validation["loss"]}
-    return choose(config.monitor, scores, "monitor")
+def scalars(summary: Mapping) -> dict[str, float]:
+    """The plain figures of a summary."""
+    return {name: value for name, value in summary.items() if isinstance(value, float)}
 
 
-def _check_finite(losses: np.ndarray, first_step: int, epoch: int) -> None:
-    if not np.isfinite(losses).all():
-        step = first_step + int(np.argmin(np.isfinite(losses))) + 1
+def _check_finite(metrics: Mapping[str, np.ndarray], first_step: int, epoch: int) -> None:
+    """Looks at what is called "loss" or "<player>_loss"."""
+    for name, values in metrics.items():
+        finite = np.isfinite(values)
+        if not name.endswith("loss") or finite.all():
+            continue
+        at = int(np.argmin(finite))
+        whose = f"the {name.replace('_', ' ')}" if name != "loss" else "the loss"
         good = f"the checkpoint of epoch {epoch - 1} is good" if epoch > 1 else "no epoch was done"
         raise UserError(
-            f"the loss is {losses[step - first_step - 1]} at step {step} (epoch {epoch}), {good}: "
+            f"{whose} is {values[at]} at step {first_step + at + 1} (epoch {epoch}), {good}: "
             "lower optimizer.learning_rate or set optimizer.clip_norm, in a new workdir"
         )

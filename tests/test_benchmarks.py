@@ -1,92 +1,127 @@
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.steps import (
-    CONFIGS,
-    batch_at,
-    floats,
-    load_config,
-    random_chunk,
-    relative_table,
-    relative_times,
-)
-from fdigits.stages import classify
+from benchmarks import kernels, steps
+from benchmarks.systems import SYSTEMS, load_config
+from fdigits import tasks
+from fdigits.data.corpus import MODALITIES
+from fdigits.errors import UserError
+from fdigits.models import layers
+from fdigits.models.kernels import channel_mean_max, lstm
+from fdigits.tasks import classify
 
 ROOT = Path(__file__).parents[1]
 
 
-def steps(*flags):
-    command = [sys.executable, ROOT / "benchmarks" / "steps.py", *flags]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, env=env)
+def small(system):
+    """The config of a system, with batches of 2, and one such batch."""
+    config = load_config(system)
+    with config.unlocked():
+        config.chunk, config.batch_size = 1, 2
+    return config, steps.batch_at(steps.random_chunk(config), 0)
+
+
+def shapes_of(task, batch):
+    return jax.eval_shape(task.init, jax.random.key(0), batch)
 
 
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--models=image_cn", "image_cnn"),
+        ("--systems=image_cn", "image_cnn"),
         ("--peers=torhc", "torch"),
         ("--rounds=0", "rounds"),
         ("--seconds=-1", "seconds"),
     ],
 )
-def test_wrong_flags_are_one_line(flag, message):
-    done = steps(flag)
-    assert done.returncode == 2
-    assert message in done.stderr and "Traceback" not in done.stderr
+def test_wrong_flags_are_one_line(flag, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["steps", flag])
+    with pytest.raises(SystemExit) as left:
+        steps.main()
+    assert left.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_system_is_told_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'image_cnn'"):
+        load_config("image_cn")
 
 
 def test_rates_of_every_round_are_written(tmp_path):
     file = tmp_path / "steps.json"
-    done = steps(
-        "--models=audio_lstm", "--peers=", "--rounds=2", "--seconds=0.01", f"--json={file}"
-    )
+    flags = ["--systems=audio_lstm", "--peers=", "--rounds=2", "--seconds=0.01", f"--json={file}"]
+    command = [sys.executable, "-m", "benchmarks.steps", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     written = json.loads(file.read_text())
-    model = written["models"]["audio_lstm"]
-    assert all(len(rates) == 2 and min(rates) > 0 for rates in model["steps_per_second"].values())
-    assert model["parameters"] == {"fdigits": 57_802}
+    system = written["systems"]["audio_lstm"]
+    assert all(len(rates) == 2 and min(rates) > 0 for rates in system["steps_per_second"].values())
+    assert system["parameters"] == {"fdigits": 57_802}
     assert written["hardware"] and written["versions"]["jax"]
 
 
-@pytest.mark.parametrize("model", CONFIGS)
-def test_peers_read_what_fdigits_reads(model):
-    config = load_config(model)
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_random_batches_are_what_a_task_reads(system):
+    config, batch = small(system)
+    task = tasks.make(config)
+    assert batch.keys() == {*task.reads, "label"}
+    for name in task.reads:
+        assert batch[name].shape == (2, *MODALITIES[name].read)
+        assert batch[name].dtype == MODALITIES[name].dtype
+
+
+@pytest.mark.parametrize("system", ["fusion_weighted", "spectrogram_lenet"])
+def test_peers_are_given_the_tasks_inputs_and_the_labels(system):
+    config = load_config(system)
     with config.unlocked():
         config.chunk, config.batch_size = 2, 3
-    chunk = random_chunk(config)
-    ours = classify.make(config).inputs(batch_at(chunk, 1))
-    theirs = batch_at(floats(config, chunk), 1)
-    assert theirs.keys() == ours.keys() | {"label"}
-    for name, array in ours.items():
-        assert theirs[name].dtype == np.float32
-        np.testing.assert_allclose(theirs[name], array, atol=1e-6)
+    chunk = steps.random_chunk(config)
+    second = steps.batch_at(chunk, 1)
+    given = steps.read_batches(config, chunk)[1]
+    inputs = tasks.make(config).inputs(second)
+    assert given.keys() == inputs.keys() | {"label"}
+    np.testing.assert_array_equal(given["label"], second["label"])
+    for name, array in inputs.items():
+        assert given[name].dtype == np.float32
+        np.testing.assert_allclose(given[name], array, atol=1e-6)
 
 
-@pytest.mark.parametrize("model", CONFIGS)
-def test_peers_have_the_same_parameters_and_take_a_step(model, monkeypatch):
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_peers_have_the_same_parameters_and_take_a_step(system):
     pytest.importorskip("torch")
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import peers
+    from benchmarks import peers
 
-    config = load_config(model)
-    with config.unlocked():
-        config.chunk, config.batch_size = 1, 2
-    chunk = random_chunk(config)
-    stage = classify.make(config)
-    shapes = jax.eval_shape(stage.init, jax.random.key(0), batch_at(chunk, 0))
-    own = sum(x.size for x in jax.tree.leaves(shapes["params"]))
-    second_bias = 2 * 256 if "lstm" in model else 0
+    config, batch = small(system)
+    task = tasks.make(config)
+    own = sum(x.size for x in jax.tree.leaves(shapes_of(task, batch)["params"]))
+    second_bias = 2 * 256 if "lstm" in system else 0
     assert peers.parameters(config.model) == own + second_bias
-    run = peers.runner(config, [batch_at(floats(config, chunk), 0)])
-    assert run() == 1
+    chunk = {name: array[None] for name, array in batch.items()}
+    assert peers.runner(config, steps.read_batches(config, chunk))() == 1
+
+
+@pytest.mark.parametrize("system", ["image_cnn", "conv1d_image", "spectrogram_hybrid"])
+def test_a_peers_loss_is_the_tasks(system):
+    torch = pytest.importorskip("torch")
+    from benchmarks import twins
+
+    config, rng = load_config(system), np.random.default_rng(0)
+    logits, label = rng.normal(size=(5, 10)).astype(np.float32), np.array([3, 1, 4, 1, 5])
+    net = twins.make(config.model)
+    loss = twins.LOSSES[config.task](config, net)
+    theirs = loss(torch.tensor(logits), {"label": torch.tensor(label)}).item()
+    kernels = [p.detach().numpy() for p in twins.penalised(net)]
+    assert len(kernels) == (2 if system == "spectrogram_hybrid" else 0)
+    ours = float(classify.LOSSES[config.loss](jnp.asarray(logits), jnp.asarray(label)))
+    ours += 1e-3 * sum(float(np.square(kernel).sum()) for kernel in kernels)
+    np.testing.assert_allclose(theirs, ours, rtol=1e-5)
 
 
 def rates(chunk, torch):
@@ -99,6 +134,57 @@ def test_times_are_relative_to_the_model_without_attention():
         "attention_se": rates([50.0, 40.0, 10.0], [20.0, 32.0, 40.0]),
         "spectrogram_cbam": rates([1.0], [1.0]),
     }
-    relative = relative_times(results)
+    relative = steps.relative_times(results)
     assert relative == {"attention_se": {"chunk": 2.0, "torch": 1.25, "reported": 1.08}}
-    assert relative_table(relative, ["torch"]).row_count == 1
+    assert steps.relative_table(relative, ["torch"]).row_count == 1
+
+
+def traced(system):
+    """The gradient of a system's loss, as JAX writes it down."""
+    config, batch = small(system)
+    task = tasks.make(config)
+    variables = shapes_of(task, batch)
+    gradient = jax.grad(task.loss, has_aux=True)
+    stats = variables.get("batch_stats", {})
+    return str(jax.make_jaxpr(gradient)(variables["params"], stats, batch, jax.random.key(0)))
+
+
+@pytest.mark.parametrize("name", kernels.TRIALS)
+def test_a_trial_measures_another_gradient(name, monkeypatch):
+    trial = kernels.TRIALS[name]
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    own = traced(trial.systems[0])
+    with kernels.replaced(trial):
+        plain = traced(trial.systems[0])
+    assert plain != own and traced(trial.systems[0]) == own
+
+
+def normal(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("plain", "kernel", "args"),
+    [
+        (kernels.mean_max, channel_mean_max, (normal(0, 2, 3, 5),)),
+        (kernels.lstm, lstm, (normal(0, 6, 2, 12), normal(1, 3, 12))),
+    ],
+)
+def test_plain_functions_are_the_kernels(plain, kernel, args):
+    np.testing.assert_allclose(jax.jit(plain)(*args), jax.jit(kernel)(*args), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("plain", "module", "channels"),
+    [
+        (kernels.conv(1, (7, 7), block=4), layers.Conv(1, (7, 7), block=4), 2),
+        (kernels.SquaresConv(4, (5, 5)), layers.SquaresConv(4, (5, 5)), 3),
+    ],
+)
+def test_plain_layouts_are_the_modules(plain, module, channels):
+    x = normal(0, 2, 8, 8, channels)
+    variables = jax.eval_shape(module.init, jax.random.key(0), x)
+    variables = jax.tree.map(lambda p: normal(1, *p.shape), variables)
+    ours, theirs = (jax.jit(layer.apply)(variables, x) for layer in (module, plain))
+    for a, b in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)

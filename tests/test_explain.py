@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from fdigits import augment, explain, report
+from fdigits import augment, explain, report, tasks
 from fdigits.config import base
 from fdigits.models import kernels
-from fdigits.models.layers import EPSILON, ConvBlock
+from fdigits.models.layers import EPSILON, ConvBlock, watch
 from fdigits.run import run
-from fdigits.stages import classify
+from fdigits.tasks.classify import Classify
 
 ROOT = Path(__file__).parents[1]
 B = 6
@@ -27,14 +27,17 @@ def normal(seed, *shape):
 
 def config_of(name, **model):
     config = base("tiny", "bundled")
-    config.model.update(name=name, filters=(2, 6), width=16, **model)
+    config.model.update(name=name, width=16, **model)
+    encoders = {"image": config.model.image, "audio": config.model.audio}
+    if "cnn" in (encoders.get(name), *(encoders.values() if name not in encoders else ())):
+        config.model.filters = (2, 6)
     return config
 
 
 def make(config):
-    """A stage, and a state whose parameters and statistics are not the initial ones."""
-    stage, batch = classify.make(config), items(1)
-    shapes = jax.eval_shape(lambda: stage.init(jax.random.key(0), batch))
+    """A task, and a state whose parameters and statistics are not the initial ones."""
+    task, batch = tasks.make(config), items(1)
+    shapes = jax.eval_shape(lambda: task.init(jax.random.key(0), batch))
 
     def some(path, leaf):
         name = path[-1].key
@@ -46,7 +49,7 @@ def make(config):
     drawn = [
         jax.tree.map_with_path(some, shapes.get(kind, {})) for kind in ("params", "batch_stats")
     ]
-    return stage, SimpleNamespace(params=drawn[0], batch_stats=drawn[1])
+    return task, SimpleNamespace(params=drawn[0], batch_stats=drawn[1])
 
 
 def items(n):
@@ -56,7 +59,7 @@ def items(n):
 
 def test_grad_cam_is_the_formula():
     """ReLU of the last activation's channels, each times its mean gradient, by the maximum."""
-    stage, state = make(config_of("image"))
+    task, state = make(config_of("image"))
     batch = items(B)
     encoder, head = state.params["encoder"], state.params["head"]["Dense_0"]
     stats = state.batch_stats["encoder"]
@@ -77,21 +80,21 @@ def test_grad_cam_is_the_formula():
         x = nn.relu(x @ encoder["Dense_0"]["kernel"] + encoder["Dense_0"]["bias"])
         return (x @ head["kernel"] + head["bias"]).max(-1).sum()
 
-    seen = np.asarray(activation(stage.inputs(batch)["image"]))
+    seen = np.asarray(activation(task.inputs(batch)["image"]))
     weights = np.asarray(gradient(seen)).mean((1, 2))
     cam = np.maximum((seen * weights[:, None, None]).sum(-1), 0)
     cam /= np.maximum(cam.max((1, 2), keepdims=True), 1e-30)
-    found = explain.grad_cam(stage, state, batch)
+    found = explain.grad_cam(task, state, batch)
     assert found.keys() == {"image"} and found["image"].shape == (B, 14, 14)
     np.testing.assert_allclose(found["image"], cam, atol=1e-4)
 
 
 def test_grad_cam_knows_each_item_alone_of_both_modalities():
-    stage, state = make(config_of("hybrid"))
+    task, state = make(config_of("hybrid"))
     batch, order = items(B), np.array([3, 0, 5, 1, 4, 2])
-    found = explain.grad_cam(stage, state, batch)
+    found = explain.grad_cam(task, state, batch)
     assert {k: v.shape for k, v in found.items()} == {"image": (B, 14, 14), "audio": (B, 19, 6)}
-    permuted = explain.grad_cam(stage, state, {k: v[order] for k, v in batch.items()})
+    permuted = explain.grad_cam(task, state, {k: v[order] for k, v in batch.items()})
     for modality, maps in found.items():
         np.testing.assert_allclose(permuted[modality], maps[order], atol=1e-4)
         highest = maps.max((1, 2))
@@ -100,9 +103,9 @@ def test_grad_cam_knows_each_item_alone_of_both_modalities():
 
 
 def test_grad_cam_is_0_where_nothing_speaks_for_the_class():
-    stage, state = make(config_of("image"))
+    task, state = make(config_of("image"))
     state.params["head"] = jax.tree.map(np.zeros_like, state.params["head"])
-    maps = explain.grad_cam(stage, state, items(B))["image"]
+    maps = explain.grad_cam(task, state, items(B))["image"]
     np.testing.assert_array_equal(maps, np.zeros((B, 14, 14)))
 
 
@@ -112,15 +115,15 @@ def test_encoders_without_convolutions_have_no_grad_cam(audio):
 
 
 def test_attention_is_what_the_modules_sow():
-    stage, state = make(config_of("image", image="plain", attention="cbam"))
-    found = explain.attention(stage, state, items(B))
+    task, state = make(config_of("image", image="plain", attention="cbam"))
+    found = explain.attention(task, state, items(B))
     shapes = {"CBAM_0/channel": (B, 32), "CBAM_0/spatial": (B, 13, 13)}
     assert {k: v.shape for k, v in found.items()} == shapes
     _, sown = jax.jit(
-        lambda inputs: stage.model.apply(
+        lambda inputs: task.model.apply(
             {"params": state.params}, inputs, train=False, mutable=["attention"]
         )
-    )(stage.inputs(items(B)))
+    )(task.inputs(items(B)))
     for part, module in sown["attention"]["encoder"]["CBAM_0"].items():
         np.testing.assert_allclose(found[f"CBAM_0/{part}"], module["map"][0], atol=1e-6)
 
@@ -130,11 +133,11 @@ def test_a_model_without_attention_sows_none():
 
 
 def test_corruption_starts_clean_and_touches_one_modality():
-    stage, state = make(config_of("fusion", audio="mlp", fusion="weighted"))
+    task, state = make(config_of("fusion", audio="mlp", fusion="weighted"))
     batch = items(20)
-    outputs = jax.jit(stage.evaluate)(state.params, state.batch_stats, batch)
+    outputs = jax.jit(task.evaluate)(state.params, state.batch_stats, batch)
     label = np.where(np.arange(20) < 15, outputs["logits"].argmax(-1), -1)  # 15 of 20 right
-    found = explain.corruption(stage, state, batch, label)
+    found = explain.corruption(task, state, batch, label)
     levels = len(explain.LEVELS)
     assert found["weights"].shape == (2, levels, 2) and found["accuracy"].shape == (2, levels)
     np.testing.assert_array_equal(found["level"], explain.LEVELS)
@@ -158,7 +161,7 @@ def test_the_first_augmentation_is_the_original(monkeypatch):
     config = config_of("image")
     config.augment.strength = 0.2
     image = items(1)["image"][0]
-    found = explain.augmentations(classify.make(config), image)
+    found = explain.augmentations(tasks.make(config), image)
     assert found["name"].tolist() == ["original", "fade", "combined"]
     assert found["image"].dtype == np.uint8
     np.testing.assert_array_equal(found["image"][0], image)
@@ -176,7 +179,7 @@ def test_the_first_augmentation_is_the_original(monkeypatch):
     ],
 )
 def test_only_files_that_apply_are_written(model, strength, files, tmp_path, monkeypatch):
-    monkeypatch.setattr(explain, "augmentations", lambda stage, image: {"image": image})
+    monkeypatch.setattr(explain, "augmentations", lambda task, image: {"image": image})
     monkeypatch.setattr(explain, "corruption", lambda *args: {"label": args[-1]})
     config = config_of(**model)
     config.augment.strength = strength
@@ -227,3 +230,35 @@ def test_a_folder_without_a_run_is_one_line(tmp_path):
     )
     assert done.returncode == 2 and "no finished run" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_last_convolution_is_the_last_that_is_called():
+    """Of eleven blocks, not ConvBlock_9, after which ConvBlock_10 comes by name."""
+
+    class Eleven(nn.Module):
+        @nn.compact
+        def __call__(self, batch, train):
+            x = batch["image"]
+            for width in (1,) * 10 + (2,):
+                x = Watched(width)(x)
+            return {"logits": nn.Dense(10)(x.mean((1, 2)))}
+
+    class Watched(nn.Module):
+        width: int
+
+        @nn.compact
+        def __call__(self, x):
+            stride = 2 if self.width == 2 else 1
+            return watch(self, nn.relu(nn.Conv(self.width, (3, 3), stride)(x)))
+
+    class Nested(nn.Module):
+        modality: str = "image"
+
+        @nn.compact
+        def __call__(self, batch, train):
+            return Eleven(name="encoder")(batch, train)
+
+    task = Classify(Nested(), config_of("image"))
+    variables = task.init(jax.random.key(0), items(B))
+    state = SimpleNamespace(params=variables["params"], batch_stats={})
+    assert explain.grad_cam(task, state, items(B))["image"].shape == (B, 14, 14)

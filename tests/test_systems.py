@@ -6,10 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from fdigits import predict
+from fdigits import predict, tasks, trained
+from fdigits.data import prepare
 from fdigits.data.corpora import bundled
 from fdigits.errors import UserError
-from fdigits.run import load_splits, run
+from fdigits.examples import load_splits, resolved
+from fdigits.run import run
 from tests.test_config import get_config
 
 SHORT = {"epochs": 1, "data.limit": 200, "batch_size": 20, "chunk": 5, "data.feeder": "device"}
@@ -31,11 +33,11 @@ def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_repor
     config = short("conv1d_fusion", optimizer__learning_rate=0.0)  # so that all weights stay
     result = run(config, tmp_path)
     assert result["modalities"] == ["image", "audio"]
-    fused = predict.load(tmp_path).state
+    fused = trained.load(tmp_path)
     for name in ("image", "audio"):
-        alone = predict.load(tmp_path / name)
+        alone = trained.load(tmp_path / name)
         assert alone.config.loss == "mse" and alone.config.model.name == name
-        ours, theirs = fused.params[f"{name}_encoder"], alone.state.params["encoder"]
+        ours, theirs = fused.params[f"{name}_encoder"], alone.params["encoder"]
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     again = run(config, tmp_path)  # finished, and so are its stages
     assert again == result
@@ -44,7 +46,7 @@ def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_repor
 
 
 def test_the_fusions_weights_stand_with_the_predictions(tmp_path, no_report):
-    result = run(short("weighted_fusion", "protocol=report"), tmp_path)
+    result = run(short("weighted_fusion", "protocol=paper"), tmp_path)
     assert result["protocol"] == "official, test part validates"
     assert result["metrics"]["validation"] == result["metrics"]["test"]
     with np.load(tmp_path / "predictions.npz") as held:
@@ -67,9 +69,9 @@ def test_a_spectrogram_run_hears_a_recording(tmp_path, capsys, monkeypatch, no_r
     assert sum(float(line.split()[1]) for line in lines) <= 1.001
 
 
-def test_augmented_pictures_join_the_training_part_alone():
+def test_augmented_pictures_join_the_training_part_alone(tmp_path):
     config = short("augmentation", "real=20,generated=30", data__limit=0)
-    splits = load_splits(config)
+    splits = load_splits(resolved(config), ("image",), tmp_path)
     assert len(splits["train"]) == 10 * (20 + 30)
     examples = splits["train"].examples()
     assert (np.bincount(examples["label"]) == 50).all()
@@ -77,19 +79,79 @@ def test_augmented_pictures_join_the_training_part_alone():
     assert of_test.corpora["image"].x.shape[0] == 1797 and splits["validation"] is of_test
 
 
-def test_generated_pictures_need_pictures_alone():
+def test_augmented_pictures_need_pictures_alone(tmp_path):
     config = short("weighted_fusion", augment__strength=0.5, augment__generated=10)
     with pytest.raises(UserError, match="pictures alone"):
-        load_splits(config)
+        load_splits(resolved(config), ("image", "audio"), tmp_path)
 
 
-def test_a_run_of_earlier_code_is_told(tmp_path, no_report):
+def test_a_run_of_earlier_code_is_this_one(tmp_path, no_report):
+    """Old words are the new ones, and a field that is absent has its default."""
+    config = short("image")
+    result = run(config, tmp_path)
+    held = json.loads((tmp_path / "config.json").read_text())
+    del held["model"]["hidden"], held["frozen"], held["data"]["encoded"], held["task"]
+    held["reported"] = held.pop("paper")
+    (tmp_path / "config.json").write_text(json.dumps(held))
+    assert trained.load(tmp_path).config.model.hidden == []
+    assert run(config, tmp_path) == result
+    with pytest.raises(UserError, match=r"belongs to another config \(model.hidden: \[\] there"):
+        run(short("image", model__hidden=(64,)), tmp_path)
+
+
+def test_weights_of_another_model_are_told(tmp_path, no_report):
     run(short("image"), tmp_path)
     held = json.loads((tmp_path / "config.json").read_text())
-    del held["model"]["hidden"]
+    held["model"]["width"] = 64
     (tmp_path / "config.json").write_text(json.dumps(held))
-    with pytest.raises(UserError, match=r"of this code.*hidden"):
-        predict.load(tmp_path)
+    with pytest.raises(UserError, match="of this code"):
+        trained.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["audio", "image"])
+def test_a_class_without_a_partner_is_no_matter_to_a_model_of_one_modality(
+    tmp_path, name, no_report, monkeypatch
+):
+    """The other modality still says which pairs there are."""
+    whole = prepare.load("bundled")
+    other = "image" if name == "audio" else "audio"
+    lacking = whole | {other: whole[other].take(whole[other].label != 3)}
+    monkeypatch.setattr(prepare, "load", lambda *args: lacking)
+    assert run(short(name), tmp_path)["metrics"]["test"]["n"] == 200
+    if name == "audio":  # a model of both needs the pictures
+        with pytest.raises(UserError, match="digit 3"):
+            run(short("hybrid"), tmp_path / "hybrid")
+        assert not (tmp_path / "hybrid").exists()
+
+
+def test_a_model_takes_the_fields_that_it_has(tmp_path):
+    for name, fields in [("hybrid", {"model__hidden": (64,)}), ("image", {"model__fusion": "x"}),
+                         ("spectrogram", {"model__width": 64})]:  # fmt: skip
+        with pytest.raises(UserError, match="does not have"):
+            run(short(name, **fields), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures_that_an_earlier_stage_draws_join_the_training_part(tmp_path, monkeypatch):
+    def generate(self, params, batch_stats, key, label_B):
+        noise = jax.random.randint(key, (len(label_B), 28, 28), 0, 20)
+        return (noise + 20 * label_B[:, None, None]).astype("uint8")
+
+    monkeypatch.setattr(type(tasks.make(short("attention"))), "generate", generate)
+    monkeypatch.setattr("fdigits.report.write", lambda runs, out: out)
+    config = short("augmentation", "real=20,generated=0", data__limit=0)
+    with config.unlocked():
+        config.stages["drawer"] = {"seed": 0}
+        config.data.generated["drawer"] = 60
+    run(config, tmp_path)
+    parts = [load_splits(resolved(config), ("image",), tmp_path) for _ in range(2)]
+    for split in (part["train"] for part in parts):
+        assert len(split) == 10 * (20 + 60) and "drawer/599" in split.ids()
+        x, label = split.corpora["image"].x[-600:], split.corpora["image"].label[-600:]
+        assert ((x.min((1, 2)) >= 20 * label) & (x.max((1, 2)) < 20 * label + 20)).all()
+        assert (np.bincount(label) == 60).all() and len(np.unique(x, axis=0)) == 600
+    one, other = (part["train"].corpora["image"].x for part in parts)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_a_model_and_data_that_do_not_fit(tmp_path):
@@ -145,7 +207,7 @@ def test_an_attention_run_leaves_its_maps(tmp_path):
     config = short("attention", "cbam")
     run(config, tmp_path)
     held = json.loads((tmp_path / "config.json").read_text())
-    assert held["model"]["attention"] == "cbam" and held["protocol"] == "report"
+    assert held["model"]["attention"] == "cbam" and held["protocol"] == "paper"
     with np.load(tmp_path / "maps.npz") as maps:
         assert maps["attention:CBAM_0/spatial"].shape == (30, 13, 13)
         assert maps["gradcam:image"].shape == (30, 11, 11)

@@ -6,7 +6,6 @@ speakers; level and constant offset of each speaker where recordings are at hand
 
 import argparse
 import dataclasses
-import importlib
 import sys
 from pathlib import Path
 
@@ -14,12 +13,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fdigits.config import default_split
-from fdigits.data import pairing, prepare
-from fdigits.data.corpus import Corpus, Recordings
+from fdigits.config import DATA
+from fdigits.data import datasets, pairing, prepare
+from fdigits.data.corpus import CLASSES, PARTS, Corpus, Recordings
 from fdigits.errors import exit_cleanly
 
-PARTS = pairing.PARTS
 # Cosine of two items' centred features from which they are nearly equal. Measured: no two of FSDD's
 # 3,000 recordings reach .984 and 3 of 60,000 MNIST images find another at .99; copies reach .99
 # when padded or amplified (all), mu-law coded (95% of them .997), with noise at -40 dB (.999), as
@@ -126,11 +124,11 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _per_class(label: np.ndarray) -> list[str]:
-    return [str(n) for n in np.bincount(label, minlength=10)] + [str(len(label))]
+    return [str(n) for n in np.bincount(label, minlength=CLASSES)] + [str(len(label))]
 
 
 def _counts(corpus: Corpus, rows: dict[str, np.ndarray], title: str) -> Table:
-    table = _table(f"{title}: items per class", "split", *map(str, range(10)), "all")
+    table = _table(f"{title}: items per class", "split", *map(str, range(CLASSES)), "all")
     for part in PARTS:
         table.add_row(part, *_per_class(corpus.label[rows[part]]))
     return table
@@ -138,7 +136,11 @@ def _counts(corpus: Corpus, rows: dict[str, np.ndarray], title: str) -> Table:
 
 def _counts_by_speaker(corpus: Corpus, rows: dict[str, np.ndarray], title: str) -> Table:
     table = _table(
-        f"{title}: items per speaker and class", "speaker", "split", *map(str, range(10)), "all"
+        f"{title}: items per speaker and class",
+        "speaker",
+        "split",
+        *map(str, range(CLASSES)),
+        "all",
     )
     for speaker in np.unique(corpus.speaker).tolist():
         for part in PARTS:
@@ -179,28 +181,28 @@ def _levels_table(measured: dict, title: str) -> Table:
 
 
 def _recordings(name: str, data_dir: Path) -> Recordings | None:
-    if name not in prepare.AUDIO or name in prepare.SHIPPED:
+    dataset = datasets.DATASETS[name]
+    if not dataset.recorded or dataset.ships:
         return None
-    source = importlib.import_module(f"fdigits.data.corpora.{name}")
-    paths = source.find(data_dir)
-    return source.read(paths, keep_offset=True) if paths else None
+    paths = dataset.reader.find(data_dir)
+    return dataset.reader.read(paths, keep_offset=True) if paths else None
 
 
 @exit_cleanly
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", help="a data set's name: fsdd, mnist_fsdd, written_spoken, ...")
-    parser.add_argument("--split", help="report, official, random or speaker; else as a run's")
+    parser.add_argument("--split", help="paper, official, random or speaker; else as a run's")
     parser.add_argument("--speaker", default="", help="held out by --split=speaker")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    parser.add_argument("--cache-dir", type=Path, default=Path(prepare.CACHE))
+    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
+    parser.add_argument("--cache-dir", type=Path, default=Path(DATA["cache"]))
     args = parser.parse_args(argv)
     corpora = prepare.load(args.corpus, args.data_dir, args.cache_dir)
-    policy = args.split or default_split(args.corpus)
+    policy = args.split or datasets.default_split(args.corpus)
     splits = pairing.splits(
         corpora,
-        paired=prepare.is_paired(args.corpus),
+        paired=datasets.is_paired(args.corpus),
         policy=policy,
         seed=args.seed,
         speaker=args.speaker,

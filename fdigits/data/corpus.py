@@ -1,19 +1,41 @@
 """What every data set becomes: items with class, speaker, part and a stable name."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
 from fdigits.errors import UserError
 
-FRAMES, COEFFICIENTS = 39, 13
+CLASSES = 10
+PARTS = ("train", "validation", "test")
+SIDE = 28  # pixels of an image
+FRAMES, COEFFICIENTS = 39, 13  # of a recording's MFCC
 PICTURE = (128, 128)  # of a spectrogram: Mel bands, frames
-_KINDS = {
-    "image": ("uint8", (28, 28)),
-    "audio": ("float32", (FRAMES, COEFFICIENTS)),
-    "spectrogram": ("uint8", PICTURE),
+
+
+class Modality(NamedTuple):
+    """One kind of array that a corpus may hold."""
+
+    dtype: str
+    shape: tuple[int | None, ...]  # of one stored item; None = any length
+    read: tuple[int | None, ...]  # of one item as a model reads it
+    title: str
+
+
+MODALITIES = {  # in the order in which an example's parts are named
+    # 0 paper, 255 ink
+    "image": Modality("uint8", (SIDE, SIDE), (SIDE, SIDE), "images"),
+    # MFCC of one second
+    "audio": Modality("float32", (FRAMES, COEFFICIENTS), (FRAMES, COEFFICIENTS), "recordings"),
+    # row 0 the highest band, 0 quiet, 255 loud; read in colour
+    "spectrogram": Modality("uint8", PICTURE, (*PICTURE, 3), "spectrograms"),
+    # MFCC of a recording's own length, then zeros; the last column is 1 for sound, 0 for padding
+    "frames": Modality(
+        "float32", (None, COEFFICIENTS + 1), (None, COEFFICIENTS + 1), "MFCC frames"
+    ),
 }
-MODALITIES = tuple(_KINDS)  # the order in which an example's parts are named
+RECORDED = ("audio", "spectrogram", "frames")  # what can be made of a recording
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,13 +43,11 @@ class Corpus:
     """One modality of one data set: N items."""
 
     name: str
-    # images [N,28,28] uint8 (0 paper, 255 ink) | audio [N,39,13] float32 MFCC
-    # | spectrograms [N,128,128] uint8 (row 0 the highest band, 0 quiet, 255 loud)
-    x: np.ndarray
+    x: np.ndarray  # [N, *shape] of one of `MODALITIES`
     label: np.ndarray  # [N] int32, 0..9
     id: np.ndarray  # [N] str, unique, stable: "train/00017", "7_theo_3", "seven/0a2b_nohash_0"
     speaker: np.ndarray  # [N] str, "" where unknown and for images
-    part: np.ndarray  # [N] str, the official part: "train" | "validation" | "test"
+    part: np.ndarray  # [N] str, the official part: one of `PARTS`
 
     def __len__(self) -> int:
         return len(self.label)
@@ -50,21 +70,30 @@ class Recordings:
     part: np.ndarray  # [N] str
 
 
+def modality_of(x: np.ndarray) -> str:
+    """The modality of items `x` [N, ...], told by type and shape; "" if it is none."""
+    for name, modality in MODALITIES.items():
+        if modality.dtype == x.dtype.name and _fits(x.shape[1:], modality.shape):
+            return name
+    return ""
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        wanted in (None, found) for found, wanted in zip(shape, expected, strict=True)
+    )
+
+
 def check(corpus: Corpus, source: str) -> Corpus:
     """Returns `corpus` if it is sound.
 
     Raises:
-      UserError: numbers or shapes of no modality, unequal lengths, a label outside 0..9, NaN, or
-        an id that occurs twice; names `source`.
+      UserError: numbers or shapes of no modality, unequal lengths, a label outside 0..9, NaN,
+        frames whose mask is none, or an id that occurs twice; names `source`.
     """
-    dtype, shape = corpus.x.dtype.name, corpus.x.shape[1:]
-    kinds = {modality: shape for modality, (kind, shape) in _KINDS.items() if kind == dtype}
-    if not kinds:
-        raise UserError(f"{source}: numbers of type {dtype}, expected uint8 or float32")
-    modality = next((modality for modality in kinds if kinds[modality] == shape), "")
+    modality = modality_of(corpus.x)
     if not modality:
-        expected = " or ".join(map(str, kinds.values()))
-        raise UserError(f"{source}: {' or '.join(kinds)} of shape {shape}, expected {expected}")
+        raise UserError(f"{source}: {_expected(corpus.x)}")
     if not len(corpus):
         raise UserError(f"{source}: holds no items")
     for column in ("x", "id", "speaker", "part"):
@@ -72,13 +101,36 @@ def check(corpus: Corpus, source: str) -> Corpus:
             raise UserError(
                 f"{source}: {len(getattr(corpus, column))} {column} but {len(corpus)} labels"
             )
-    outside = np.flatnonzero((corpus.label < 0) | (corpus.label > 9))
+    outside = np.flatnonzero((corpus.label < 0) | (corpus.label >= CLASSES))
     if len(outside):
         first = outside[0]
-        raise UserError(f"{source}: item {first} has label {corpus.label[first]}, outside 0..9")
-    if modality == "audio" and not np.isfinite(corpus.x).all():
+        raise UserError(
+            f"{source}: item {first} has label {corpus.label[first]}, outside 0..{CLASSES - 1}"
+        )
+    if MODALITIES[modality].dtype == "float32" and not np.isfinite(corpus.x).all():
         first = np.flatnonzero(~np.isfinite(corpus.x).all((1, 2)))[0]
         raise UserError(f"{source}: features of item {corpus.id[first]} hold NaN or infinity")
+    if modality == "frames" and not _masked(corpus.x).all():
+        first = np.flatnonzero(~_masked(corpus.x))[0]
+        raise UserError(f"{source}: the mask of item {corpus.id[first]} is not ones, then zeros")
     if len(np.unique(corpus.id)) < len(corpus):
         raise UserError(f"{source}: an item's name occurs twice")
     return corpus
+
+
+def _expected(x: np.ndarray) -> str:
+    """What is wrong with numbers that are of no modality."""
+    dtype, shape = x.dtype.name, x.shape[1:]
+    kinds = {name: m.shape for name, m in MODALITIES.items() if m.dtype == dtype}
+    if not kinds:
+        known = " or ".join(dict.fromkeys(m.dtype for m in MODALITIES.values()))
+        return f"numbers of type {dtype}, expected {known}"
+    shapes = " or ".join(str(kind).replace("None", "any") for kind in kinds.values())
+    return f"{' or '.join(kinds)} of shape {shape}, expected {shapes}"
+
+
+def _masked(frames: np.ndarray) -> np.ndarray:
+    """Whether the last column of each item [N, T, C] is ones, at least one, and then zeros."""
+    mask = frames[..., -1]
+    length = mask.sum(1)
+    return (length >= 1) & (mask == (np.arange(mask.shape[1]) < length[:, None])).all(1)

@@ -5,18 +5,16 @@ Items are split first and paired inside their split, so no recording stands on t
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from fdigits.config import choose
-from fdigits.data.corpus import MODALITIES, Corpus, check
+from fdigits.config import DATA, choose
+from fdigits.data.corpus import CLASSES, MODALITIES, PARTS, Corpus, check, modality_of
 from fdigits.errors import UserError
 
-PARTS = ("train", "validation", "test")
 Ratio = tuple[int, int, int]
 Rows = dict[str, np.ndarray]  # by part
-RATIO = (14, 3, 3)  # R0, section 2.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +23,9 @@ class Split:
 
     A modality with fewer items than another meets the larger one's items by class: which ones is
     drawn anew for each training epoch and fixed for evaluation.
+
+    What a model does not read takes part in that, so that models are compared over the same
+    examples; only where it is not read may a class lack it: the row is -1 then, the id "".
     """
 
     part: str
@@ -33,6 +34,7 @@ class Split:
     paired: bool  # row i of one modality belongs to row i of the other
     seed: int
     limit: int = 0
+    reads: tuple[str, ...] = ()  # the modalities that are read; () = all
 
     @property
     def lead(self) -> str:
@@ -58,32 +60,55 @@ class Split:
             redraw = epoch if self.part == "train" else 0
             partners = self.rows[modality]
             drawn = draw_partners(
-                label, self.corpora[modality].label[partners], _rng(self.seed, self.part, redraw)
+                label,
+                self.corpora[modality].label[partners],
+                _rng(self.seed, self.part, redraw),
+                needed=not self.reads or modality in self.reads,
             )
-            examples[modality] = partners[drawn]
+            examples[modality] = np.append(partners, -1)[drawn]
         return {m: rows.astype(np.int32) for m, rows in examples.items()} | {"label": label}
 
     def ids(self) -> np.ndarray:
-        """`"image id|audio id"` (or `|spectrogram id`) of each example, `[N]` of str."""
+        """`"image id|recording id"` of each example, `[N]` of str, in the order of `MODALITIES`."""
         examples = self.examples()
-        columns = [self.corpora[m].id[examples[m]] for m in MODALITIES if m in self.corpora]
+        columns = [np.append(self.corpora[m].id, "")[examples[m]] for m in _ordered(self.corpora)]
         if self.paired:
             columns = columns[:1]
         return np.array(["|".join(names) for names in zip(*columns, strict=True)])
 
+    def renamed(self, modality: str, new: str) -> "Split":
+        """The same examples, one modality of which stands under the key `new`.
+
+        Raises:
+          UserError: it has no such modality, or one of the new name.
+        """
+        choose(modality, self.rows, "modality")
+        if new in self.rows:
+            raise UserError(f"{modality} cannot be called {new}: the data have a {new} already")
+        name = {m: m for m in (*self.rows, *self.reads)} | {modality: new}
+        return dataclasses.replace(
+            self,
+            corpora={name[m]: corpus for m, corpus in self.corpora.items()},
+            rows={name[m]: rows for m, rows in self.rows.items()},
+            reads=tuple(name[m] for m in self.reads),
+        )
+
 
 def draw_partners(
-    label: np.ndarray, candidate_label: np.ndarray, rng: np.random.Generator
+    label: np.ndarray, candidate_label: np.ndarray, rng: np.random.Generator, needed: bool = True
 ) -> np.ndarray:
     """For each of `label` [N] the index of a candidate [M] of its class; all are used equally.
 
     Raises:
-      UserError: a class without a candidate.
+      UserError: a class without a candidate, whose index is -1 where it is not `needed`.
     """
     partner = np.empty(len(label), np.int64)
     for digit in np.unique(label):
         wanted = np.flatnonzero(label == digit)
         candidates = np.flatnonzero(candidate_label == digit)
+        if not len(candidates) and not needed:
+            partner[wanted] = -1
+            continue
         if not len(candidates):
             raise UserError(
                 f"no item of digit {digit} to pair with those of the other kind in this split: "
@@ -103,9 +128,21 @@ def splits(
     seed: int,
     speaker: str = "",
     limit: int = 0,
-    ratio: Ratio = RATIO,
+    ratio: Ratio = DATA["ratio"],
+    reads: Collection[str] = (),
 ) -> dict[str, Split]:
-    """Train, validation and test part of one, or two paired, corpora; `ratio` as `split_rows`."""
+    """Train, validation and test part of one, or two paired, corpora.
+
+    Args:
+      corpora: by modality.
+      paired: row i of one belongs to row i of the other.
+      policy, seed, speaker, ratio: as of `split_rows`.
+      limit: examples of a part, 0 = all.
+      reads: the modalities that a model reads, () = all; see `Split`.
+
+    Raises:
+      UserError: as `split_rows`; policy "speaker" where no speaker is named.
+    """
     rows: dict[str, dict[str, np.ndarray]] = {part: {} for part in PARTS}
     if policy == "speaker" and not any(c.speaker.astype(bool).any() for c in corpora.values()):
         raise UserError("data.split=speaker: this data set names no speakers")
@@ -113,11 +150,14 @@ def splits(
         source = corpora["audio" if policy == "random" else "image"] if paired else corpus
         for part, part_rows in split_rows(source, policy, seed, speaker, ratio).items():
             rows[part][modality] = part_rows
-    return {part: Split(part, dict(corpora), rows[part], paired, seed, limit) for part in PARTS}
+    read = tuple(reads)
+    return {
+        part: Split(part, dict(corpora), rows[part], paired, seed, limit, read) for part in PARTS
+    }
 
 
 def validate_on_test(parts: dict[str, Split]) -> dict[str, Split]:
-    """The reports' way: the validation part is trained on, and the test part validates."""
+    """The papers' way: the validation part is trained on, and the test part validates."""
     rows = {
         modality: np.concatenate([rows, parts["validation"].rows[modality]])
         for modality, rows in parts["train"].rows.items()
@@ -174,13 +214,18 @@ def per_class(split: Split, n: int) -> Split:
         )
     rows = split.rows[split.lead][: len(split)]
     label = split.corpora[split.lead].label[rows]
-    kept = [np.flatnonzero(label == digit)[:n] for digit in range(10)]
+    kept = [np.flatnonzero(label == digit)[:n] for digit in range(CLASSES)]
     rows = rows[np.sort(np.concatenate(kept))]
     return dataclasses.replace(split, rows={split.lead: rows}, limit=0)
 
 
 def _kinds(split: Split) -> str:
-    return " and ".join(modality for modality in MODALITIES if modality in split.rows)
+    return " and ".join(_ordered(split.rows))
+
+
+def _ordered(modalities: Iterable[str]) -> list[str]:
+    """The known modalities in their order, then others."""
+    return sorted(modalities, key=lambda m: [*MODALITIES, m].index(m))
 
 
 def split_rows(
@@ -188,18 +233,18 @@ def split_rows(
     policy: str,
     seed: int,
     speaker: str = "",
-    ratio: Ratio = RATIO,
+    ratio: Ratio = DATA["ratio"],
 ) -> Rows:
     """Rows of the train, validation and test part of a corpus, each in a seeded order.
 
-    - `report`: `ratio` (R0's 14:3:3), drawn at random by class. Of pictures and pairs with an
+    - `paper`: `ratio` (R0's 14:3:3), drawn at random by class. Of pictures and pairs with an
       official test part, the rest is split (R0 splits the 60,000 training pairs); of recordings,
       all.
     - `official`: the corpus' own parts; where it names no validation part, 3 of 17 (by `ratio`) of
       its train.
     - `random`: `ratio` of all items; identical items stay together.
     - `speaker`: no speaker in two parts; `speaker` is tested on and the next one in the alphabet
-      validates, or `ratio` of the speakers at random. Pictures have no speakers: as `report`.
+      validates, or `ratio` of the speakers at random. Pictures have no speakers: as `paper`.
 
     Raises:
       UserError: no such policy or speaker; a `ratio` that is not three positive whole numbers; a
@@ -207,7 +252,7 @@ def split_rows(
     """
     split = choose(
         policy,
-        {"report": _report, "official": _official, "random": _random, "speaker": _speaker},
+        {"paper": _paper, "official": _official, "random": _random, "speaker": _speaker},
         "data.split",
     )
     if len(ratio) != 3 or not all(isinstance(n, int) and n > 0 for n in ratio):
@@ -222,9 +267,9 @@ def split_rows(
     return {part: rng.permutation(rows) for part, rows in parts.items()}
 
 
-def _report(corpus: Corpus, rng: np.random.Generator, ratio: Ratio, _: str) -> Rows:
+def _paper(corpus: Corpus, rng: np.random.Generator, ratio: Ratio, _: str) -> Rows:
     rows = np.arange(len(corpus.label))
-    if corpus.x.shape[1:] == (28, 28):
+    if modality_of(corpus.x) == "image":
         rows = rows[corpus.part != "test"]
     return _by_class(rows, corpus.label[rows], rng, ratio)
 
@@ -249,7 +294,7 @@ def _random(corpus: Corpus, rng: np.random.Generator, ratio: Ratio, _: str) -> R
 def _speaker(corpus: Corpus, rng: np.random.Generator, ratio: Ratio, speaker: str) -> Rows:
     names = np.unique(corpus.speaker)
     if list(names) == [""]:
-        return _report(corpus, rng, ratio, speaker)
+        return _paper(corpus, rng, ratio, speaker)
     if len(names) < 3:
         raise UserError(f"{corpus.name} has {len(names)} speakers: data.split=speaker needs 3")
     if speaker:

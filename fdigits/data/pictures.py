@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fdigits.data.corpus import SIDE
 from fdigits.errors import UserError
 
-BOX, SIDE = 20, 28  # MNIST: the digit's longer side, the picture's
+BOX = 20  # MNIST: pixels of the digit's longer side
 
 
 def read(path: Path) -> np.ndarray:

@@ -18,16 +18,32 @@ Arrays = dict[str, np.ndarray]
 def statistics(split: Split) -> dict[str, list[float]]:
     """Mean and standard deviation of each MFCC coefficient over a split's recordings.
 
-    A coefficient that never changes has standard deviation 1.
+    Of "audio", or of the frames of "frames" that hold sound, and then the padded `length` too. A
+    coefficient that never changes has standard deviation 1.
     """
-    audio = split.corpora["audio"].x[split.rows["audio"]].astype(np.float64)
-    std = audio.std((0, 1))
-    return {"mean": audio.mean((0, 1)).tolist(), "std": np.where(std > 0, std, 1).tolist()}
+    modality = "frames" if "frames" in split.rows else "audio"
+    x = split.corpora[modality].x[split.rows[modality]]
+    if modality == "frames":
+        x = x[x[..., -1] > 0][None, :, :-1]
+    x = x.astype(np.float64)
+    std = x.std((0, 1))
+    stats = {"mean": x.mean((0, 1)).tolist(), "std": np.where(std > 0, std, 1).tolist()}
+    return stats | ({"length": split.corpora["frames"].x.shape[1]} if modality == "frames" else {})
 
 
-def standardise(audio: np.ndarray, stats: dict[str, list[float]]) -> np.ndarray:
-    """MFCC `[N,39,13]` to mean 0, sd 1 per coefficient of the training part."""
-    return ((audio - np.array(stats["mean"])) / np.array(stats["std"])).astype(np.float32)
+def standardise(x: np.ndarray, stats: dict[str, list[float]]) -> np.ndarray:
+    """MFCC `[N,39,13]`, or frames `[N,T,14]`, to mean 0, sd 1 per coefficient of the training part.
+
+    Of frames, told by their further column, the mask stays and padding stays 0; they are brought to
+    the length T of those that were trained on.
+    """
+    mean, std = np.array(stats["mean"]), np.array(stats["std"])
+    if x.shape[-1] == len(mean):
+        return ((x - mean) / std).astype(np.float32)
+    x = x[:, : stats["length"]]
+    x = np.pad(x, ((0, 0), (0, stats["length"] - x.shape[1]), (0, 0)))
+    mask = x[..., -1:]
+    return np.concatenate([(x[..., :-1] - mean) / std * mask, mask], -1).astype(np.float32)
 
 
 def training_rows(split: Split, seed: int, epoch: int) -> Arrays:
@@ -38,10 +54,14 @@ def training_rows(split: Split, seed: int, epoch: int) -> Arrays:
 
 def evaluation_rows(split: Split, batch_size: int) -> Arrays:
     """The split's examples in their fixed order, padded to whole batches; `mask` is 1 for real."""
-    examples = split.examples()
-    examples["mask"] = np.ones(len(split), np.float32)
-    padding = -len(split) % batch_size
-    return {name: np.pad(column, (0, padding)) for name, column in examples.items()}
+    return padded(split.examples(), batch_size)
+
+
+def padded(rows: Arrays, batch_size: int) -> Arrays:
+    """Rows `[N]`, padded to whole batches; `mask` is 1 for real."""
+    n = len(rows["label"])
+    rows = rows | {"mask": np.ones(n, np.float32)}
+    return {name: np.pad(column, (0, -n % batch_size)) for name, column in rows.items()}
 
 
 def chunk_rows(rows: Mapping[str, np.ndarray], batch_size: int, chunk: int) -> Iterator[Arrays]:

@@ -1,150 +1,155 @@
 """Data sets by name, prepared once and cached.
 
 A cache file is a plain npz of one data set's arrays with a fingerprint of its source files and of
-the features' settings. Where the source is absent the cache alone is used, and NumPy suffices.
+the features' settings. Where the source is absent the cache alone is used, NumPy suffices, and a
+line on stderr says so. Only a person's own data, which are another set in each folder, need their
+source at hand.
 """
 
 import dataclasses
 import hashlib
-import importlib
 import sys
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
-from fdigits.config import nearest
-from fdigits.data import corpus, features
-from fdigits.data.corpus import MODALITIES, Corpus, Recordings
+from fdigits.config import DATA
+from fdigits.data import corpus, datasets, download, features
+from fdigits.data.corpus import MODALITIES, RECORDED, Corpus, Recordings
+from fdigits.data.datasets import Dataset
 from fdigits.errors import UserError
 from fdigits.files import write_arrays
 
-IMAGE = ("mnist", "reduced_mnist", "digits")
-AUDIO = ("fsdd", "gsc_digits", "audio_mnist", "espeak")
-PAIRED = ("written_spoken",)
-SHIPPED = ("digits", "espeak")
-CACHE = "~/.cache/fdigits"
-VERSIONS = {  # of the cache files' form and of the features; pictures are as in "audio"
+VERSIONS = {  # of the cache files' form and of what is in them
+    "image": "1.1",
     "audio": f"1.{features.VERSION}",
     "spectrogram": f"1.spectrogram.{features.SPECTROGRAM_VERSION}",
+    "frames": f"1.frames.{features.FRAMES_VERSION}",
 }
 
-_FEATURES = {"audio": features.mfcc, "spectrogram": features.spectrogram}
+_FEATURES = {"audio": features.mfcc, "spectrogram": features.spectrogram, "frames": features.frames}
+_STAND_INS = {"spectrogram": features.smoothed, "frames": features.sounding}  # of MFCC
 _COLUMNS = ("x", "label", "id", "speaker", "part")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError)
 
 
 def load(
     name: str,
-    data_dir: Path | str = "data",
-    cache_dir: Path | str = CACHE,
-    spectrogram: bool = False,
+    data_dir: Path | str = DATA["dir"],
+    cache_dir: Path | str = DATA["cache"],
+    modalities: Collection[str] = (),
 ) -> dict[str, Corpus]:
     """The corpora of a data set, `{"image": Corpus, "audio": Corpus}` or one of them.
 
     Args:
-      name: an image set, an audio set, "written_spoken", "bundled", or "<image set>_<audio set>".
+      name: as `datasets.find`: "mnist", "bundled", "mnist_fsdd", ...
       data_dir: folder with the source files; what is missing there is downloaded if it can be.
       cache_dir: folder of prepared arrays.
-      spectrogram: recordings as pictures, `{"spectrogram": Corpus}` in place of "audio"; those of
-        `espeak`, which ships without recordings, are smooth (`features.smoothed`).
+      modalities: what is wanted. Of each set it is the one that is offered and wanted, else the
+        set's first: recordings are MFCC ("audio") unless "spectrogram" or "frames" is wanted, which
+        then stands in the place of "audio". Of `espeak`, which ships without recordings, those are
+        stand-ins (`features.smoothed`, `features.sounding`).
 
     Raises:
-      UserError: no such data set; missing files; a damaged or wrong file; spectrograms of a set
-        that has none.
+      UserError: no such data set; missing files; a damaged or wrong file; something wanted of
+        recordings where there are none, or two things of one recording.
     """
+    folders = Path(data_dir).expanduser(), Path(cache_dir).expanduser()
     corpora: dict[str, Corpus] = {}
-    for member in members(name):
-        if spectrogram and member in PAIRED:
-            raise UserError(
-                f"{member} has MFCC only, of unknown scale: spectrograms need recordings, "
-                f"one of {', '.join(AUDIO)}"
-            )
-        kind = "spectrogram" if spectrogram and member in AUDIO else "audio"
-        folders = Path(data_dir).expanduser(), Path(cache_dir).expanduser()
-        corpora |= _load_one(member, *folders, kind)
+    for dataset in datasets.find(name):
+        corpora |= _load_one(dataset, *folders, _wanted(dataset, modalities))
     return corpora
 
 
-def members(name: str) -> tuple[str, ...]:
-    """The data sets that `name` is made of: one, or an image and an audio set.
-
-    Raises:
-      UserError: no such data set; names the nearest.
-    """
-    pairs = {f"{image}_{audio}": (image, audio) for image in IMAGE for audio in AUDIO}
-    known = {one: (one,) for one in (*IMAGE, *AUDIO, *PAIRED)}
-    known |= {"bundled": SHIPPED} | pairs
-    if name not in known:
-        raise UserError(
-            f"unknown data set {name!r}{nearest(name, known)}; there are bundled, "
-            f"{', '.join((*PAIRED, *IMAGE, *AUDIO))} and <image set>_<audio set>"
-        )
-    return known[name]
-
-
-def is_paired(name: str) -> bool:
-    """Whether row i of image and of audio belong together."""
-    return name in PAIRED
+def _wanted(dataset: Dataset, modalities: Collection[str]) -> str:
+    """The one modality that is made of a data set's items; its first stands for pairs."""
+    offered = [m for m in dataset.modalities if m in modalities]
+    if dataset.paired:
+        absent = [m for m in RECORDED if m in modalities and m not in dataset.modalities]
+        if absent:
+            titles = " or ".join(MODALITIES[m].title for m in absent)
+            recorded = ", ".join(one.name for one in datasets.DATASETS.values() if one.recorded)
+            raise UserError(
+                f"{dataset.name} has MFCC only, of unknown scale: {titles} need recordings, one of "
+                f"{recorded}"
+            )
+        return dataset.modalities[0]
+    if len(offered) > 1:
+        raise UserError(f"{dataset.name} is read as one of {', '.join(offered)}, not as several")
+    return (offered or dataset.modalities)[0]
 
 
-def _load_one(name: str, data_dir: Path, cache_dir: Path, kind: str) -> dict[str, Corpus]:
-    if name in SHIPPED:
-        from fdigits.data.corpora import bundled
-
-        held = bundled.read(name)
-        return held if kind == "audio" else {kind: _smoothed(held["audio"])}
-    source = importlib.import_module(f"fdigits.data.corpora.{name}")
-    cache = cache_dir / (f"{name}.npz" if kind == "audio" else f"{name}.{kind}.npz")
-    paths = source.find(data_dir)
+def _load_one(
+    dataset: Dataset, data_dir: Path, cache_dir: Path, modality: str
+) -> dict[str, Corpus]:
+    if dataset.ships:
+        return _shipped(dataset, modality)
+    cache = cache_dir / _cache_name(dataset, data_dir, modality)
+    paths = dataset.reader.find(data_dir)
+    version = VERSIONS[modality]
     cached, fingerprint_of_cache, damage = None, "", ""
-    if cache.exists():
+    if cache.exists() and (paths or not dataset.own):
         try:
-            cached, fingerprint_of_cache = _read_cache(name, cache, VERSIONS[kind])
+            cached, fingerprint_of_cache = _read_cache(dataset.name, cache, version)
         except UserError as error:
             damage = str(error)
     if not paths and cached:
+        print(
+            f"{data_dir} holds no source of {dataset.name}: the prepared file {cache} is used",
+            file=sys.stderr,
+        )
         return cached
     if not paths:
-        from fdigits.data import download
-
         try:
-            download.fetch(name, data_dir)
+            download.fetch(dataset.name, data_dir)
         except UserError as error:
             raise UserError(f"{damage}; {error}" if damage else str(error)) from error
-        paths = source.find(data_dir)
-    now = fingerprint(paths, data_dir, VERSIONS[kind])
+        paths = dataset.reader.find(data_dir)
+    now = fingerprint(paths, data_dir, version)
     if cached and now == fingerprint_of_cache:
         return cached
     if damage:
         print(f"{damage}: preparing it anew", file=sys.stderr)
-    corpora = build(name, paths, kind)
+    corpora = build(dataset.name, paths, modality)
     try:
-        _write_cache(cache, corpora, now, VERSIONS[kind])
+        _write_cache(cache, corpora, now, version)
     except OSError as error:
         print(f"cannot keep {cache} ({error}): it will be prepared again", file=sys.stderr)
     return corpora
 
 
-def build(name: str, paths: list[Path], kind: str = "audio") -> dict[str, Corpus]:
-    """Reads source files and extracts features, MFCC or "spectrogram", without a cache."""
-    found = importlib.import_module(f"fdigits.data.corpora.{name}").read(paths)
+def _shipped(dataset: Dataset, modality: str) -> dict[str, Corpus]:
+    held = dataset.reader.read(dataset.name)
+    if modality in held:
+        return held
+    audio = held["audio"]
+    return {modality: dataclasses.replace(audio, x=_STAND_INS[modality](audio.x))}
+
+
+def _cache_name(dataset: Dataset, data_dir: Path, modality: str) -> str:
+    """`fsdd.npz`, `fsdd.frames.npz`; a person's own data: one name for each folder."""
+    folder = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
+    name = f"{dataset.name}-{folder}" if dataset.own else dataset.name
+    return f"{name}.npz" if modality == dataset.modalities[0] else f"{name}.{modality}.npz"
+
+
+def build(name: str, paths: list[Path], modality: str = "audio") -> dict[str, Corpus]:
+    """Reads source files, without a cache; of recordings it makes the `modality`."""
+    found = datasets.DATASETS[name].reader.read(paths)
     if isinstance(found, dict):
         return found
     if isinstance(found, Corpus):
         return {"image": found}
-    return {kind: from_recordings(name, found, kind)}
+    return {modality: from_recordings(name, found, modality)}
 
 
-def from_recordings(name: str, found: Recordings, kind: str = "audio") -> Corpus:
-    """Corpus of recordings' MFCC, or of their spectrograms."""
-    x = features.extract(found, feature=_FEATURES[kind])
+def from_recordings(name: str, found: Recordings, modality: str = "audio") -> Corpus:
+    """Corpus of one of `RECORDED` made of recordings."""
+    x = features.extract(found, feature=_FEATURES[modality])
     return corpus.check(Corpus(name, x, found.label, found.id, found.speaker, found.part), name)
-
-
-def _smoothed(audio: Corpus) -> Corpus:
-    return dataclasses.replace(audio, x=features.smoothed(audio.x))
 
 
 def fingerprint(paths: list[Path], data_dir: Path, version: str) -> str:

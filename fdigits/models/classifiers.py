@@ -7,7 +7,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from fdigits.config import choose
+from fdigits.config import CLASSIFIER, choose
+from fdigits.data.corpus import CLASSES
+from fdigits.errors import UserError
 from fdigits.models import fusion
 from fdigits.models.encoders import (
     Conv1DEncoder,
@@ -19,7 +21,26 @@ from fdigits.models.encoders import (
 )
 from fdigits.models.layers import EPSILON, MOMENTUM, Dense, Dropout, glorot, torch_uniform
 
-CLASSES = 10
+DEFAULTS = CLASSIFIER  # field of `config.model` -> its default
+ENCODERS = {  # input -> encoder -> its module, and the fields that it reads
+    "image": {
+        "cnn": (ConvEncoder, ("filters", "width", "dropout")),
+        "plain": (PlainEncoder, ("attention", "width", "dropout")),
+    },
+    "audio": {
+        "cnn": (ConvEncoder, ("filters", "width", "dropout")),
+        "lstm": (LSTMEncoder, ("width",)),
+        "mlp": (MLPEncoder, ("width",)),
+        "conv1d": (Conv1DEncoder, ("width",)),
+    },
+}
+MODELS = {  # model -> the fields that it reads, beside those of its encoders
+    "image": ("image", "hidden"),
+    "audio": ("audio", "hidden"),
+    "spectrogram": ("attention",),
+    "hybrid": ("image", "audio"),
+    "fusion": ("image", "audio", "fusion", "hidden"),
+}
 
 
 class Head(nn.Module):
@@ -103,49 +124,68 @@ class LateFusion(nn.Module):
 
 
 def modalities(model: ConfigDict) -> tuple[str, ...]:
-    """The inputs a model reads."""
-    both = ("image", "audio")
-    inputs = {name: (name,) for name in (*both, "spectrogram")} | {"hybrid": both, "fusion": both}
-    return choose(model.name, inputs, "model.name")
+    """The inputs that a model reads."""
+    return _chosen(model) or (model.name,)
+
+
+def _chosen(model: ConfigDict) -> tuple[str, ...]:
+    """Of which inputs the model lets the config choose the encoder."""
+    own = choose(model.name, MODELS, "model.name")
+    return tuple(field for field in own if field in ENCODERS)
+
+
+def _encoder(model: ConfigDict, modality: str) -> tuple[type[nn.Module], tuple[str, ...]]:
+    """The encoder of "image" or "audio", and the fields that it reads."""
+    return choose(model[modality], ENCODERS[modality], f"model.{modality}")
+
+
+def fields(model: ConfigDict) -> set[str]:
+    """The fields of `config.model` that this model reads, `name` among them."""
+    own = choose(model.name, MODELS, "model.name")
+    return {"name", *own}.union(*(_encoder(model, chosen)[1] for chosen in _chosen(model)))
+
+
+def check(model: ConfigDict) -> None:
+    """Refuses a field that the model does not read, unless it has its default.
+
+    Raises:
+      UserError: names the field, and those that the model has.
+    """
+    read = fields(model)
+    for field in (name for name in DEFAULTS if name not in read):
+        value = tuple(model[field]) if isinstance(model[field], list) else model[field]
+        if value != DEFAULTS[field]:
+            chosen = "".join(f", {name}={model[name]}" for name in _chosen(model))
+            raise UserError(
+                f"model.{field} is {value}, which model.name={model.name}{chosen} does not have: "
+                f"it has {', '.join(sorted(read - {'name'}))}"
+            )
 
 
 def make(model: ConfigDict) -> nn.Module:
-    """`config.model` -> module; the fields are those of `config.base`."""
-    hybrid = model.name == "hybrid"
+    """`config.model` -> module; the fields are those of `DEFAULTS`.
+
+    Raises:
+      UserError: a word that names nothing, or a field that the model does not have.
+    """
+    check(model)
+
+    def encoder(modality: str, **more) -> nn.Module:
+        module, read = _encoder(model, modality)
+        return module(**{field: model[field] for field in read}, **more)
+
     hidden = tuple(model.hidden)
-
-    def conv() -> nn.Module:
-        return ConvEncoder(filters=tuple(model.filters), width=model.width, dropout=model.dropout)
-
-    pictures = {
-        "cnn": conv,
-        "plain": lambda: PlainEncoder(model.attention, model.width, model.dropout),
-    }
-    recordings = {
-        "cnn": conv,
-        "lstm": lambda: LSTMEncoder(width=model.width, dropout=0.25 if hybrid else 0.0),
-        "mlp": lambda: MLPEncoder(model.width),
-        "conv1d": lambda: Conv1DEncoder(model.width),
-    }
-    image = choose(model.image, pictures, "model.image")
-    audio = choose(model.audio, recordings, "model.audio")
-
-    def fused() -> nn.Module:
-        if model.fusion == "late":
-            return LateFusion(image(), audio(), hidden)
-        return FusionNet(image(), audio(), fusion.make(model.fusion), hidden)
-
-    of_pictures = glorot if model.image == "plain" else torch_uniform
-    return choose(
-        model.name,
-        {
-            "image": lambda: Classifier("image", image(), Head(hidden, of_pictures)),
-            "audio": lambda: Classifier("audio", audio(), Head(hidden)),
-            "spectrogram": lambda: Classifier(
-                "spectrogram", LeNetEncoder(model.attention), Head((), glorot)
-            ),
-            "hybrid": lambda: HybridNet(image(), audio()),
-            "fusion": fused,
-        },
-        "model.name",
-    )()
+    match model.name:
+        case "image":
+            drawn = glorot if model.image == "plain" else torch_uniform
+            return Classifier("image", encoder("image"), Head(hidden, drawn))
+        case "audio":
+            return Classifier("audio", encoder("audio"), Head(hidden))
+        case "spectrogram":
+            return Classifier("spectrogram", LeNetEncoder(model.attention), Head((), glorot))
+        case "hybrid":
+            more = dict(dropout=0.25) if model.audio == "lstm" else {}
+            return HybridNet(encoder("image"), encoder("audio", **more))
+    if model.fusion == "late":
+        return LateFusion(encoder("image"), encoder("audio"), hidden)
+    return FusionNet(encoder("image"), encoder("audio"), fusion.make(model.fusion), hidden)

@@ -1,10 +1,12 @@
 """Layers: their arithmetic (`kernels.py`) follows the backend, their parameters do not."""
 
 import functools
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 from jax import lax
 
 from fdigits.models import kernels
@@ -23,9 +25,25 @@ KERAS_MOMENTUM, KERAS_EPSILON = 0.99, 1e-3  # of BatchNorm and LayerNorm
 
 
 def watch(module: nn.Module, x: jax.Array) -> jax.Array:
-    """Lets Grad-CAM see the activation `x` of a convolution and its gradient; changes nothing."""
+    """Lets Grad-CAM see the activation `x` of a convolution and its gradient; changes nothing.
+
+    Sows `x` into "activations", and into "calls" how many were watched before it in this call of
+    the whole model.
+    """
+    before = len(jax.tree.leaves(module.scope.root.variables().get("calls", {})))
     module.sow("activations", "activation", x)
+    module.sow("calls", "activation", before)
     return module.perturb("activation", x)
+
+
+def last_watched(calls: Mapping) -> dict[str, tuple[str, ...]]:
+    """Which activation was watched last: top-level module -> its path in "activations".
+
+    Args:
+      calls: the collection "calls". Names say nothing of the order: Conv_10 sorts before Conv_2.
+    """
+    in_order = sorted(flatten_dict(calls).items(), key=lambda item: int(item[1][-1]))
+    return {path[0]: path for path, _ in in_order}
 
 
 def convolution():

@@ -11,15 +11,15 @@ def write(runs: list[Path], out: Path, apart: bool = False) -> Path:
     """Writes `report.html`, `report.md` and `figures/` of the finished runs into `out`.
 
     Args:
-        runs: workdirs of finished runs.
-        out: folder of the report, made where absent.
-        apart: test items may differ; only runs that share them are then compared.
+      runs: workdirs of finished runs, of any task.
+      out: folder of the report, made where absent.
+      apart: classifiers' test items may differ; only runs that share them are then compared.
 
     Returns:
-        The path of `report.html`.
+      The path of `report.html`.
 
     Raises:
-        UserError: a run is missing, unfinished or corrupt, or test items differ and not `apart`.
+      UserError: a run is missing, unfinished or corrupt, or test items differ and not `apart`.
     """
     from fdigits.report.build import build  # imports matplotlib, which `table` does without
 

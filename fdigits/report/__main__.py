@@ -1,10 +1,14 @@
-"""`python -m fdigits.report RUN [RUN ...] --out DIR`: the report of finished runs."""
+"""`python -m fdigits.report RUN [RUN ...] --out DIR`: the report of finished runs.
+
+What is missing of a run's arrays is made again from its checkpoint and data first.
+"""
 
 import argparse
 from pathlib import Path
 
 from rich.console import Console
 
+from fdigits import evaluate
 from fdigits.errors import exit_cleanly
 from fdigits.report import write
 
@@ -21,8 +25,15 @@ def main(arguments: list[str] | None = None) -> None:
         action="store_true",
         help="the runs may have different test items: compare only those that share them",
     )
+    parser.add_argument(
+        "--data-dir", type=Path, help="the folder of source files, if not the run's own"
+    )
     given = parser.parse_args(arguments)
-    with Console(stderr=True).status("drawing figures (a t-SNE takes some seconds)"):
+    console = Console(stderr=True)
+    for run in given.runs:
+        if made := evaluate.remake(run, given.data_dir):
+            console.print(f"{run}: made again from the checkpoint: {', '.join(made)}")
+    with console.status("drawing figures (a t-SNE takes some seconds)"):
         html = write(given.runs, given.out, given.apart)
     print(html)
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from fdigits.report import words
 from fdigits.report.artifacts import Run
 from fdigits.report.figures import SECOND, frequency_axes, standardised
-from fdigits.report.page import Block, Heading, Picture
+from fdigits.report.page import Block, Heading, Note, Picture
 from fdigits.report.style import INK, PALE, STYLE, WRONG, first_of_each, png
 
 COLOURS = matplotlib.colormaps["viridis"].resampled(32)  # few colours: small files
@@ -40,78 +40,78 @@ def span(size: int, count: int) -> tuple[float, float]:
     return start, start + count * stride
 
 
-def folded(map_mxt: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Maps along a flattened input, spread over its places and folded back: [m,height,width]."""
-    size, count = height * width, map_mxt.shape[1]
+def folded(map_KxT: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Maps along a flattened input, spread over its places and folded back: `[K, H, W]`."""
+    size, count = height * width, map_KxT.shape[1]
     start, end = span(size, count)
-    centre_t = start + (end - start) * (np.arange(count) + 0.5) / count
+    centre_T = start + (end - start) * (np.arange(count) + 0.5) / count
     place = np.arange(size) + 0.5
-    return np.stack([np.interp(place, centre_t, row) for row in map_mxt]).reshape(-1, height, width)
+    return np.stack([np.interp(place, centre_T, row) for row in map_KxT]).reshape(-1, height, width)
 
 
-def received(attention_mxhxtxt: np.ndarray) -> np.ndarray:
-    """What each place of a square map receives, in even shares: [m,√t,√t], mean 1.
+def received(attention_KxHxTxT: np.ndarray) -> np.ndarray:
+    """What each place of a square map receives, in even shares: `[K, √T, √T]`, mean 1.
 
     The mean over heads and attending places; where all attend to all alike, it is 1 everywhere.
     """
-    m, _, _, places = attention_mxhxtxt.shape
-    share_mxt = attention_mxhxtxt.mean((1, 2)) * places
+    places = attention_KxHxTxT.shape[-1]
+    share_KxT = attention_KxHxTxT.mean((1, 2)) * places
     side = round(places**0.5)
-    return share_mxt.reshape(m, side, side)
+    return share_KxT.reshape(-1, side, side)
 
 
 def place(
-    axes, map_hxw: np.ndarray, size: tuple[int, int], modality: str, **style: object
+    axes, map_HxW: np.ndarray, size: tuple[int, int], modality: str, **style: object
 ) -> AxesImage:
     """Draws a map, or the input itself, where it lies on an input of `size`."""
-    (top, bottom), (left, right) = (span(*sizes) for sizes in zip(size, map_hxw.shape, strict=True))
+    (top, bottom), (left, right) = (span(*sizes) for sizes in zip(size, map_HxW.shape, strict=True))
     if modality == "audio":  # frames to the right, coefficients upwards
         extent = (top, bottom, left, right)
-        return axes.imshow(map_hxw.T, extent=extent, origin="lower", aspect="auto", **style)
+        return axes.imshow(map_HxW.T, extent=extent, origin="lower", aspect="auto", **style)
     if modality == "spectrogram":
         (height, width), (_, second, _, highest) = size, SECOND
         left, right = (second * edge / width for edge in (left, right))
         top, bottom = (highest * (1 - edge / height) for edge in (top, bottom))
-        return axes.imshow(map_hxw, extent=(left, right, bottom, top), aspect="auto", **style)
-    return axes.imshow(map_hxw, extent=(left, right, bottom, top), **style)
+        return axes.imshow(map_HxW, extent=(left, right, bottom, top), aspect="auto", **style)
+    return axes.imshow(map_HxW, extent=(left, right, bottom, top), **style)
 
 
 @matplotlib.rc_context(STYLE)
 def over_inputs(
-    input_kxhxw: np.ndarray,
-    map_kxhxw: np.ndarray,
+    input_KxHxW: np.ndarray,
+    map_KxHxW: np.ndarray,
     modality: str,
-    label_k: np.ndarray,
-    predicted_k: np.ndarray,
+    label_K: np.ndarray,
+    predicted_K: np.ndarray,
     limits: tuple[float, float],
     meaning: str,
 ) -> Figure:
-    """k inputs, each above its map laid over it, titled by their true and predicted digit.
+    """K inputs, each above its map laid over it, titled by their true and predicted digit.
 
     Args:
-        limits: the map's values at both ends of the colours.
-        meaning: what the colour bar says they are.
+      limits: the map's values at both ends of the colours.
+      meaning: what the colour bar says they are.
     """
-    columns, size = COLUMNS[modality], input_kxhxw.shape[1:]
-    rows = 2 * -(-len(label_k) // columns)
+    columns, size = COLUMNS[modality], input_KxHxW.shape[1:]
+    rows = 2 * -(-len(label_K) // columns)
     figure = Figure(figsize=(7.2, TALL[modality] * rows + 0.45), layout="compressed")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat:
         axes.set_axis_off()
     low, high = GREYS[modality]
     colours = "RdBu_r" if modality == "audio" else GREY
-    for item, (label, predicted) in enumerate(zip(label_k, predicted_k, strict=True)):
+    for item, (label, predicted) in enumerate(zip(label_K, predicted_K, strict=True)):
         row, column = 2 * (item // columns), item % columns
         above, below = grid[row : row + 2, column]
         for axes in (above, below):
             axes.set_axis_on()
             axes.spines[:].set(visible=True, color=PALE)
             style = {"cmap": colours, "vmin": low, "vmax": high, "interpolation": "nearest"}
-            drawn = place(axes, input_kxhxw[item], size, modality, **style)
+            drawn = place(axes, input_KxHxW[item], size, modality, **style)
             axes.set_autoscale_on(False)
         heat = place(
-            below, map_kxhxw[item], size, modality, cmap=COLOURS, vmin=limits[0], vmax=limits[1],
-            interpolation="nearest" if map_kxhxw.shape[1:] == size else "bilinear",
+            below, map_KxHxW[item], size, modality, cmap=COLOURS, vmin=limits[0], vmax=limits[1],
+            interpolation="nearest" if map_KxHxW.shape[1:] == size else "bilinear",
         )  # fmt: skip
         if modality != "audio":
             outline(below, drawn, (low + high) / 2)
@@ -127,13 +127,13 @@ def over_inputs(
 
 def outline(axes, drawn: AxesImage, level: float) -> None:
     """The contour of a drawn input at `level`, white on dark and dark on light colours."""
-    picture_hxw, (left, right, bottom, top) = drawn.get_array(), drawn.get_extent()
-    height, width = picture_hxw.shape
+    picture_HxW, (left, right, bottom, top) = drawn.get_array(), drawn.get_extent()
+    height, width = picture_HxW.shape
     x = left + (right - left) * (np.arange(width) + 0.5) / width
     y = top + (bottom - top) * (np.arange(height) + 0.5) / height  # row 0 is at the top
-    if picture_hxw.min() < level < picture_hxw.max():
+    if picture_HxW.min() < level < picture_HxW.max():
         for colour, thick in (("black", 1.3), ("white", 0.7)):
-            axes.contour(x, y, picture_hxw, [level], colors=colour, linewidths=thick)
+            axes.contour(x, y, picture_HxW, [level], colors=colour, linewidths=thick)
 
 
 def _name_axes(figure: Figure, grid: np.ndarray, modality: str) -> None:
@@ -152,10 +152,10 @@ def _name_axes(figure: Figure, grid: np.ndarray, modality: str) -> None:
 
 
 @matplotlib.rc_context(STYLE)
-def channels(weights_kxc: np.ndarray, label_k: np.ndarray) -> Figure:
-    """The mean weight of each of c channels for each digit."""
-    digits = np.unique(label_k)
-    mean = np.stack([weights_kxc[label_k == digit].mean(0) for digit in digits])
+def channels(weights_KxC: np.ndarray, label_K: np.ndarray) -> Figure:
+    """The mean weight of each of C channels for each digit."""
+    digits = np.unique(label_K)
+    mean = np.stack([weights_KxC[label_K == digit].mean(0) for digit in digits])
     figure = Figure(figsize=(7.2, 2.9))
     axes = figure.subplots()
     heat = axes.imshow(mean, cmap=COLOURS, aspect="auto", interpolation="nearest")
@@ -171,33 +171,37 @@ def channels(weights_kxc: np.ndarray, label_k: np.ndarray) -> Figure:
     return figure
 
 
-def inputs(run: Run, modality: str, row_k: np.ndarray) -> np.ndarray:
+def inputs(run: Run, modality: str, row_K: np.ndarray) -> np.ndarray:
     """What the model reads of some test items, as figures show it."""
-    if modality != "audio":
-        return run.held[modality][row_k]
-    return standardised(run.audio_mxtxc)[run.audio_row_n[row_k]]
+    held = standardised(run.held[modality]) if modality == "audio" else run.held[modality]
+    return held[run.rows(modality)[row_K]]
 
 
 def looks(runs: dict[str, Run]) -> Iterator[Block]:
-    """Figures of every map that the runs left."""
+    """Figures of every map that the runs left, a note in place of one over no such inputs."""
     if not any(run.maps for run in runs.values()):
         return
     yield Heading("Where the models look")
     for name, run in runs.items():
-        for key, map_k in run.maps.items():
+        for key, map_K in run.maps.items():
             kind, _, of = key.partition(":")
-            if kind == "gradcam":
-                yield grad_cam(name, run, of)
-            elif kind == "attention" and map_k.ndim == 2:
+            over = of if kind == "gradcam" else run.first
+            if kind not in ("gradcam", "attention"):
+                continue
+            if kind == "attention" and map_K.ndim == 2:
                 yield channel_weights(name, run, of)
-            elif kind == "attention":
+            elif over not in run.held or over not in SHOWN:
+                yield Note(f"{name}: {key} is not drawn, no picture of its input is there.")
+            elif kind == "gradcam":
+                yield grad_cam(name, run, of)
+            else:
                 yield attention(name, run, of)
 
 
 def grad_cam(name: str, run: Run, modality: str) -> Picture:
-    map_k = run.maps[f"gradcam:{modality}"].astype(np.float32)
-    if map_k.shape[1] == 1:
-        map_k = folded(map_k[:, 0], *run.held[modality].shape[1:])
+    map_K = run.maps[f"gradcam:{modality}"].astype(np.float32)
+    if map_K.shape[1] == 1:
+        map_K = folded(map_K[:, 0], *run.held[modality].shape[1:])
     caption = (
         f"One test item of each digit, titled true → predicted (errors orange): {SHOWN[modality]}, "
         "where the last convolution of the "
@@ -205,45 +209,45 @@ def grad_cam(name: str, run: Run, modality: str) -> Picture:
         "Beware: a map shows what raised this score, not what the digit is, and is as coarse as "
         f"the convolution's output; one that is 0 everywhere found nothing. {words.setting(run)}"
     )
-    return _laid_over(name, run, modality, map_k, "gradcam", modality, (0, 1), "Grad-CAM", caption)
+    return _laid_over(name, run, modality, map_K, "gradcam", modality, (0, 1), "Grad-CAM", caption)
 
 
 def attention(name: str, run: Run, path: str) -> Picture:
-    modality, map_k = run.modalities[0], run.maps[f"attention:{path}"].astype(np.float32)
+    modality, map_K = run.first, run.maps[f"attention:{path}"].astype(np.float32)
     meaning, what = "weight", "the weight that each place of the feature map is given"
-    if map_k.ndim == 4:
+    if map_K.ndim == 4:
         meaning = "attention received,\nin even shares"
         what = (
             "the attention that each place of the feature map receives, the mean over "
-            f"{map_k.shape[1]} heads and all attending places"
+            f"{map_K.shape[1]} heads and all attending places"
         )
-        map_k = received(map_k)
+        map_K = received(map_K)
     caption = (
         f"One test item of each digit, titled true → predicted (errors orange): {SHOWN[modality]}, "
         f"{what}. Beware: colours end at the 1% and 99% quantiles of all these maps, which may lie "
         "close together, and a place that counts much need not speak for the digit. "
         f"{words.setting(run)}"
     )
-    limits = tuple(np.quantile(map_k, (0.01, 0.99)).tolist())
-    return _laid_over(name, run, modality, map_k, "attention", path, limits, meaning, caption)
+    limits = tuple(np.quantile(map_K, (0.01, 0.99)).tolist())
+    return _laid_over(name, run, modality, map_K, "attention", path, limits, meaning, caption)
 
 
 def _laid_over(
     name: str,
     run: Run,
     modality: str,
-    map_k: np.ndarray,
+    map_K: np.ndarray,
     kind: str,
     of: str,
     limits: tuple[float, float],
     meaning: str,
     caption: str,
 ) -> Picture:
-    row_k = run.maps["row"]
-    one = [chosen[0] for chosen in first_of_each(run.label_n[row_k], 1) if chosen]
-    row = row_k[one]
+    row_K = run.maps["row"]
+    one = [chosen[0] for chosen in first_of_each(run.label_N[row_K], 1) if chosen]
+    row = row_K[one]
     figure = over_inputs(
-        inputs(run, modality, row), map_k[one], modality, run.label_n[row], run.predicted_n[row],
+        inputs(run, modality, row), map_K[one], modality, run.label_N[row], run.predicted_N[row],
         limits, meaning,
     )  # fmt: skip
     title = f"{name}: " + (f"Grad-CAM, {of}" if kind == "gradcam" else f"attention, {of}")
@@ -252,10 +256,10 @@ def _laid_over(
 
 
 def channel_weights(name: str, run: Run, path: str) -> Picture:
-    map_k, label_k = run.maps[f"attention:{path}"], run.label_n[run.maps["row"]]
-    figure = channels(map_k.astype(np.float32), label_k)
+    map_K, label_K = run.maps[f"attention:{path}"], run.label_N[run.maps["row"]]
+    figure = channels(map_K.astype(np.float32), label_K)
     caption = (
-        f"The weight of each of {map_k.shape[1]} channels, mean over {len(label_k)} test items by "
+        f"The weight of each of {map_K.shape[1]} channels, mean over {len(label_K)} test items by "
         "their true digit: columns that differ from row to row tell digits apart, a column of one "
         "colour only scales its channel. Beware: few items a digit, and colours end at the least "
         f"and greatest mean. {words.setting(run)}"

@@ -1,20 +1,41 @@
-"""From workdirs to the blocks of a report."""
+"""From workdirs to the blocks of a report: what every run has, and what its task adds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from fdigits.data.corpus import MODALITIES
 from fdigits.errors import UserError
-from fdigits.report import attention, embeddings, figures, fusion, statistics, words
+from fdigits.report import classify, embeddings, figures, words
 from fdigits.report.artifacts import Run, load
-from fdigits.report.comparison import comparison, same_test
-from fdigits.report.page import Block, Grid, Heading, Items, Note, Picture, publish
+from fdigits.report.page import Block, Heading, Note, Picture, publish
+from fdigits.report.results import Runs, by_task, results
 from fdigits.report.style import png
-from fdigits.report.terminal import percent
 
-THING = {"image": "images", "audio": "recordings", "spectrogram": "spectrograms"}
-LOSSES = {"mse": "squared error"}  # else cross-entropy
+PAGES: dict[str, Callable[[Runs, bool], Iterator[Block]]] = {  # task -> the blocks of its own
+    "classify": classify.blocks,
+}
+LOSSES = {"mse": "squared error"}  # of classifiers, else cross-entropy
+SAMPLES = {  # modality -> how its inputs are drawn, and what the caption says
+    "image": (figures.pictures, "Images of the test part, a column per class."),
+    "audio": (
+        figures.recordings,
+        "MFCC of one test recording of each digit: {1} frames × {2} coefficients, each coefficient "
+        "standardised over the test recordings; colours end at three standard deviations.",
+    ),
+    "spectrogram": (
+        figures.spectrograms,
+        "Spectrogram of one test recording of each digit over one second, in Mel bands up to 4 "
+        "kHz; 0 dB is the mean square of the recording's loudest 50 ms, black is -55 dB and less. "
+        "The model sees it in three colours.",
+    ),
+    "frames": (
+        figures.frames,
+        "MFCC of one test recording of each digit at its own length, each coefficient standardised "
+        "over the test recordings; colours end at three standard deviations.",
+    ),
+}
 
 
 def build(paths: list[Path], out: Path, apart: bool) -> Path:
@@ -30,161 +51,112 @@ def build(paths: list[Path], out: Path, apart: bool) -> Path:
     loaded = [load(path) for path in paths]
     runs = dict(zip(words.labels(loaded), loaded, strict=True))
     subject = "; ".join(runs) if len(runs) <= 3 else f"{len(runs)} runs"
-    groups = same_test(runs, apart)
-    blocks = [*results(runs), *samples(runs), *learning(runs)]
-    for number, group in enumerate(groups, start=1):
-        blocks += comparison(group, f"_{number}" if len(groups) > 1 else "")
-    blocks += [*confusions(runs), *attention.looks(runs), *fusion.weights(runs), *maps(runs)]
+    own = own_blocks(runs, apart)  # first, as it refuses runs that cannot be compared
+    blocks = [*results(runs), *samples(runs), *learning(runs), *own, *maps(runs)]
     try:
         return publish(f"fdigits report: {subject}", blocks, out)
     except OSError as error:
         raise UserError(f"cannot write the report into {out}: {error}") from error
 
 
-def results(runs: dict[str, Run]) -> Iterator[Block]:
-    yield Heading("Results")
-    rows, methods = [], set()
-    for run in runs.values():
-        test, reported = run.result["metrics"]["test"], words.reported(run)
-        interval = statistics.accuracy_interval(run.correct_n, run.seen())
-        methods.add(interval.method)
-        sign = "" if interval.method == "Wilson" else " *"
-        rows.append([
-            run.system, words.data(run.config["data"]["name"]), words.short_protocol(run),
-            str(run.result["seed"]), f"{run.result['parameters']:,}",
-            percent(test["accuracy"]),
-            f"{percent(interval.low)}–{percent(interval.high)}{sign}",
-            f"{test['macro_f1']:.4f}", f"{test['n']:,}", percent(reported.get("accuracy")),
-            f"{reported['macro_f1']:.3f}" if reported.get("macro_f1") else "–",
-            reported.get("source") or "–",
-        ])  # fmt: skip
-    yield Grid(
-        ["system", "data", "protocol", "seed", "parameters", "accuracy %", "95% interval",
-         "macro-F1", "n", "reported %", "reported F1", "source"],
-        rows, numbers=range(3, 11),
-    )  # fmt: skip
-    text = "Accuracy and macro-F1 are of the test part, "
-    once = "looked at once, with the weights best on the validation part"
-    watched = "which also validates, as in the report, with the last epoch's weights"
-    if all(words.test_validates(run) for run in runs.values()):
-        text += watched
-    elif any(words.test_validates(run) for run in runs.values()):
-        text += f"{once}, or, where marked †, {watched}"
-    else:
-        text += once
-    text += ". Intervals are Wilson's"
-    if methods - {"Wilson"}:
-        text += (
-            "; those marked * are a bootstrap over whole clusters, because the same image or "
-            "recording stands in several test items"
-        )
-    yield Note(text + ". They speak of new items of the same writers and speakers.")
-    yield Items(facts(runs))
+def own_blocks(runs: Runs, apart: bool) -> list[Block]:
+    """What the tasks of the runs add to their page."""
+    pages = [(PAGES[task], some) for task, some in by_task(runs).items() if task in PAGES]
+    return [block for page, some in pages for block in page(some, apart)]
 
 
-def facts(runs: dict[str, Run]) -> list[str]:
-    """Data and protocol of each run, runs alike in one line, and what to know of them."""
-    alike: dict[str, list[str]] = {}
-    for name, run in runs.items():
-        alike.setdefault(words.setting(run).removeprefix("Data: "), []).append(name)
-    lines = [f"{', '.join(names)}: {setting}" for setting, names in alike.items()]
-    for run in runs.values():
-        lines += words.notes(run)
-    return list(dict.fromkeys(lines))
-
-
-def samples(runs: dict[str, Run]) -> Iterator[Block]:
-    yield Heading("The data")
+def samples(runs: Runs) -> Iterator[Block]:
+    """Inputs of each modality and augmentations, of each data set once, where runs left some."""
+    found = []
     for name in dict.fromkeys(run.config["data"]["name"] for run in runs.values()):
         of_data = [run for run in runs.values() if run.config["data"]["name"] == name]
-        for run in [run for run in of_data if run.image_nx28x28 is not None][:1]:
-            figure = figures.pictures(run.image_nx28x28, run.label_n)
-            caption = f"Images of the test part, a column per class. {words.setting(run)}"
-            title = f"Images of {words.data(name)}"
-            yield Picture(f"{words.slug(name)}_images", png(figure), title, caption, 720)
-        for run in [run for run in of_data if run.audio_mxtxc is not None][:1]:
-            frames, coefficients = run.audio_mxtxc.shape[1:]
-            label_m = np.zeros(len(run.audio_mxtxc), int)
-            label_m[run.audio_row_n] = run.label_n
-            caption = (
-                f"MFCC of one test recording of each digit: {frames} frames × {coefficients} "
-                "coefficients, each coefficient standardised over the test recordings; colours "
-                f"end at three standard deviations. {words.setting(run)}"
-            )
-            figure = figures.recordings(run.audio_mxtxc, label_m)
-            title = f"Recordings of {words.data(name)}"
-            yield Picture(f"{words.slug(name)}_recordings", png(figure), title, caption, 720)
-        for run in [run for run in of_data if run.spectrogram_nxhxw is not None][:1]:
-            figure = figures.spectrograms(run.spectrogram_nxhxw, run.label_n)
-            caption = (
-                "Spectrogram of one test recording of each digit over one second, in Mel bands up "
-                "to 4 kHz; 0 dB is the mean square of the recording's loudest 50 ms, black is "
-                f"-55 dB and less. The model sees it in three colours. {words.setting(run)}"
-            )
-            title = f"Spectrograms of {words.data(name)}"
-            yield Picture(f"{words.slug(name)}_spectrograms", png(figure), title, caption, 720)
-        for run in [run for run in of_data if run.augmentations][:1]:
-            shown = run.augmentations
-            caption = (
-                "One test image and what each augmentation makes of it, at full strength, combined "
-                f"at the run's. {words.setting(run)}"
-            )
-            figure = figures.augmentations(shown["name"].tolist(), shown["image"])
-            title = f"Augmentations of {words.data(name)}"
-            yield Picture(f"{words.slug(name)}_augmentations", png(figure), title, caption, 420)
+        labelled = [run for run in of_data if run.label_N is not None]
+        for modality in SAMPLES:
+            first = [run for run in labelled if modality in run.held][:1]
+            found += [_sample(run, modality) for run in first]
+        found += [_augmented(run) for run in [run for run in of_data if run.augmentations][:1]]
+    if found:
+        yield Heading("The data")
+        yield from found
 
 
-def learning(runs: dict[str, Run]) -> Iterator[Block]:
-    yield Heading("Learning curves")
-    losses = {LOSSES.get(run.config.get("loss", ""), "cross-entropy") for run in runs.values()}
-    loss = " or ".join(sorted(losses))
-    figure = figures.curves({name: run.history for name, run in runs.items()}, loss)
+def _sample(run: Run, modality: str) -> Picture:
+    (draw, caption), held = SAMPLES[modality], run.held[modality]
+    label_M = np.zeros(len(held), int)
+    label_M[run.rows(modality)] = run.label_N
+    title = MODALITIES[modality].title
+    caption = f"{caption.format(*held.shape)} {words.setting(run)}"
+    file = f"{words.slug(run.config['data']['name'])}_{words.slug(title)}"
+    title = f"{title[0].upper()}{title[1:]} of {words.data(run)}"
+    return Picture(file, png(draw(held, label_M)), title, caption, 720)
+
+
+def _augmented(run: Run) -> Picture:
+    shown = run.augmentations
     caption = (
-        f"Loss ({loss}) and accuracy over epochs: training (dashed), as it is trained, with "
-        "dropout or noise where there is some, and validation (solid). Both axes are logarithmic, "
-        "accuracy by its distance from 100%. "
+        "One test image and what each augmentation makes of it, at full strength, combined "
+        f"at the run's. {words.setting(run)}"
     )
-    if len(losses) > 1:
-        caption += "Losses of different kinds cannot be compared. "
-    caption += words.settings(runs)
-    yield Picture("curves", png(figure), "Learning curves", caption, 720)
+    figure = figures.augmentations(shown["name"].tolist(), shown["image"])
+    file = f"{words.slug(run.config['data']['name'])}_augmentations"
+    return Picture(file, png(figure), f"Augmentations of {words.data(run)}", caption, 420)
 
 
-def confusions(runs: dict[str, Run]) -> Iterator[Block]:
-    yield Heading("Confusion matrices")
-    for name, run in runs.items():
-        counts = figures.confusion_counts(run.label_n, run.predicted_n)
-        caption = (
-            "Counts of test items, a row per true digit, with the recall of each digit; the "
-            f"errors' shade is their share of the row. {words.setting(run)}"
-        )
-        figure = png(figures.confusion(counts))
-        yield Picture(f"confusion_{words.slug(name)}", figure, f"Confusion of {name}", caption, 520)
+def learning(runs: Runs) -> Iterator[Block]:
+    """The curves of each task in a figure of its own, as losses of two cannot be compared."""
+    yield Heading("Learning curves")
+    tasks = by_task(runs)
+    for task, some in tasks.items():
+        alone = len(tasks) == 1
+        title = "Learning curves" if alone else f"Learning curves of the task {task}"
+        histories = {name: run.history for name, run in some.items()}
+        losses = {LOSSES.get(run.config.get("loss", ""), "cross-entropy")
+                  for run in some.values() if run.classifies}  # fmt: skip
+        loss = " or ".join(sorted(losses))
+        try:
+            figure = figures.curves(histories, loss)
+        except ValueError as error:
+            yield Note(f"{title}: not drawn, {error}.")
+            continue
+        caption = _curves_caption(figures.scalars(histories), loss)
+        if len(losses) > 1:
+            caption += "Losses of different kinds cannot be compared. "
+        file = "curves" if alone else f"curves_{words.slug(task)}"
+        yield Picture(file, png(figure), title, caption + words.settings(some), 720)
 
 
-def maps(runs: dict[str, Run]) -> Iterator[Block]:
-    yield Heading("Embeddings")
-    for name, run in runs.items():
-        for encoder, embedding_nxd in run.embeddings.items():
-            sources = run.sources()
-            source_n = sources.get(encoder, np.arange(len(run.id_n)))
-            rows = embeddings.choose(source_n)
-            title = f"{name}: {encoder} encoder"
-            try:
-                plane = embeddings.project(embedding_nxd[rows], run.label_n[rows])
-            except ValueError as error:
-                yield Note(f"{title}: not drawn, {error}.")
-                continue
-            total = len(np.unique(source_n))
-            what = THING.get(encoder, "items")
-            some = f"all {total:,}" if len(rows) == total else f"{len(rows):,} of {total:,}"
-            caption = (
-                f"Embeddings [{embedding_nxd.shape[1]}] of {some} different held-out test {what}: "
-                f"PCA to {min(50, *embedding_nxd[rows].shape)}, t-SNE to 2, k-means on the plane; "
-                "a cluster has the colour of the digit it matches best. R0 drew training data. "
-                f"{words.setting(run)}"
-            )
-            figure = png(embeddings.draw(plane))
-            yield Picture(
-                f"map_{words.slug(name)}_{words.slug(encoder)}", figure, title, caption, 720
-            )
+def _curves_caption(names: list[str], loss: str) -> str:
+    shown = [f"loss ({loss})" if name == "loss" and loss else name for name in names]
+    listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    both = set(names) == {"loss", "accuracy"}
+    axes = "Both axes are logarithmic" if both else "Axes are logarithmic where they can be"
+    axes += ", accuracy by its distance from 100%" if "accuracy" in names else ""
+    return (
+        f"{listed[0].upper()}{listed[1:]} over epochs: training (dashed), as it is trained, with "
+        f"dropout or noise where there is some, and validation (solid). {axes}. "
+    )
+
+
+def maps(runs: Runs) -> Iterator[Block]:
+    found = [(name, run, encoder) for name, run in runs.items() for encoder in run.embeddings]
+    if found:
+        yield Heading("Embeddings")
+    for name, run, encoder in found:
+        yield _map(name, run, encoder)
+
+
+def _map(name: str, run: Run, encoder: str) -> Block:
+    title = f"{name}: {encoder} encoder"
+    if run.label_N is None:
+        return Note(f"{title}: not drawn, the run left no labels.")
+    source_N = run.sources().get(encoder, np.arange(len(run.id_N)))
+    rows = embeddings.choose(source_N)
+    embedding_KxD = run.embeddings[encoder][rows]
+    try:
+        plane = embeddings.project(embedding_KxD, run.label_N[rows])
+    except ValueError as error:
+        return Note(f"{title}: not drawn, {error}.")
+    total = len(np.unique(source_N))
+    caption = f"{embeddings.caption(encoder, embedding_KxD.shape, total)} {words.setting(run)}"
+    file = f"map_{words.slug(name)}_{words.slug(encoder)}"
+    return Picture(file, png(embeddings.draw(plane)), title, caption, 720)

@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from fdigits.data.corpus import MODALITIES
 from fdigits.report import figures, statistics, words
 from fdigits.report.artifacts import Run
 from fdigits.report.page import Block, Grid, Heading, Note, Picture
@@ -12,27 +13,32 @@ from fdigits.report.style import png
 from fdigits.report.venn import regions, same_items, venn
 
 SHOWN_ERRORS = 18
-KINDS = ("image", "audio", "both", "spectrogram")
+KINDS = (*list(MODALITIES)[:2], "both", *list(MODALITIES)[2:])
 
 
 def same_test(runs: dict[str, Run], apart: bool) -> list[dict[str, Run]]:
     """Groups runs by their test items.
 
     Raises:
-        UserError: there is more than one group, and not `apart`.
+      UserError: there is more than one group, and not `apart`.
     """
     groups: list[dict[str, Run]] = []
     for name, run in runs.items():
         for group in groups:
             first, other = next(iter(group.items()))
-            if np.array_equal(other.id_n, run.id_n):
+            if np.array_equal(other.id_N, run.id_N):
                 group[name] = run
                 break
             if not apart:
-                same_items(other.id_n, run.id_n, first, name)
+                same_items(other.id_N, run.id_N, first, name)
         else:
             groups.append({name: run})
     return groups
+
+
+def kinds(runs: dict[str, Run]) -> list[str]:
+    """Those of `KINDS`, in their order, and any others that the runs have."""
+    return list(dict.fromkeys((*KINDS, *(run.kind for run in runs.values()))))
 
 
 def trio(runs: dict[str, Run]) -> dict[str, Run]:
@@ -40,7 +46,7 @@ def trio(runs: dict[str, Run]) -> dict[str, Run]:
     if len(runs) <= 3:
         return runs
     first = {}
-    for kind in KINDS:
+    for kind in kinds(runs):
         of_kind = [(name, run) for name, run in runs.items() if run.kind == kind]
         first |= dict(of_kind[:1])
     return dict(list((first if len(first) > 1 else runs).items())[:3])
@@ -53,9 +59,9 @@ def comparison(runs: dict[str, Run], tag: str) -> Iterator[Block]:
     yield Heading("Errors compared: " + ", ".join(runs))
     yield from paired_tests(runs)
     chosen = trio(runs)
-    sets = [set(np.flatnonzero(~run.correct_n).tolist()) for run in chosen.values()]
+    sets = [set(np.flatnonzero(~run.correct_N).tolist()) for run in chosen.values()]
     all_wrong = regions(sets)[tuple(range(len(sets)))]
-    n = len(next(iter(chosen.values())).id_n)
+    n = len(next(iter(chosen.values())).id_N)
     caption = (
         f"Test items that {', '.join(chosen)} get wrong; of {n:,} items all of them get "
         f"{n - len(set.union(*sets)):,} right and {all_wrong:,} wrong. The circles are of equal "
@@ -63,15 +69,17 @@ def comparison(runs: dict[str, Run], tag: str) -> Iterator[Block]:
     )
     figure = png(venn(list(chosen), sets))
     yield Picture(f"venn{tag}", figure, "Venn diagram of errors", caption, 440)
-    pictures = {name: run for name, run in runs.items() if run.kind == "image"}
+    pictures = {
+        name: run for name, run in runs.items() if run.kind == "image" and "image" in run.held
+    }
     if len(pictures) == 1:
         yield from image_errors(runs, *next(iter(pictures.items())), tag)
 
 
 def surest_errors(run: Run) -> np.ndarray:
     """Rows of the different images an image model gets wrong, by falling margin of its logits."""
-    margin = run.logits_nx10.max(1) - run.logits_nx10[np.arange(len(run.label_n)), run.label_n]
-    wrong = np.flatnonzero(~run.correct_n)
+    margin = run.logits_NxV.max(1) - run.logits_NxV[np.arange(len(run.label_N)), run.label_N]
+    wrong = np.flatnonzero(~run.correct_N)
     wrong = wrong[np.argsort(-margin[wrong], kind="stable")]
     return wrong[np.sort(np.unique(run.sources()["image"][wrong], return_index=True)[1])]
 
@@ -84,12 +92,12 @@ def image_errors(runs: dict[str, Run], name: str, run: Run, tag: str) -> Iterato
         return
     rows = wrong[:SHOWN_ERRORS]
     order = {name: run} | {
-        other: runs[other] for kind in KINDS for other in runs if runs[other].kind == kind
+        other: runs[other] for kind in kinds(runs) for other in runs if runs[other].kind == kind
     }
     figure = figures.errors(
-        run.image_nx28x28[rows],
-        run.label_n[rows],
-        {other: twin.predicted_n[rows] for other, twin in order.items()},
+        run.held["image"][run.rows("image")[rows]],
+        run.label_N[rows],
+        {other: twin.predicted_N[rows] for other, twin in order.items()},
     )
     caption = (
         f"{len(rows)} of the {len(wrong)} test images that {name} gets wrong, its surest errors "
@@ -101,8 +109,8 @@ def image_errors(runs: dict[str, Run], name: str, run: Run, tag: str) -> Iterato
 def paired_tests(runs: dict[str, Run]) -> Iterator[Block]:
     rows = []
     for (name_a, a), (name_b, b) in combinations(runs.items(), 2):
-        only_a, only_b, p = statistics.mcnemar(a.correct_n, b.correct_n)
-        clustered = statistics.paired_p(a.correct_n, b.correct_n, a.seen() | b.seen())
+        only_a, only_b, p = statistics.mcnemar(a.correct_N, b.correct_N)
+        clustered = statistics.paired_p(a.correct_N, b.correct_N, a.seen() | b.seen())
         rows.append([name_a, name_b, f"{only_a:,}", f"{only_b:,}", _p(p), _p(clustered)])
     yield Grid(
         ["A", "B", "only A right", "only B right", "McNemar p", "clustered p"],

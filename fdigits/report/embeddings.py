@@ -1,6 +1,8 @@
 """Encoders' outputs on a plane: PCA to 50, t-SNE to 2, k-means with k = 10 (R0 Figures 6-8)."""
 
+import csv
 import dataclasses
+import io
 
 import matplotlib
 import numpy as np
@@ -8,63 +10,137 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from scipy.optimize import linear_sum_assignment
 
+from fdigits import config
+from fdigits.data.corpus import CLASSES, MODALITIES
 from fdigits.report.style import DIGITS, INK, STYLE
 
 MOST = 3000  # items on one map
 SEED = 0
+WIDTH = 50  # of what t-SNE sees
+SMALLEST, LARGEST = 1e-9, 1e12  # spread and size: squares of distances fit float32 with ease
+ITEMS = {name: modality.title for name, modality in MODALITIES.items()} | {"frames": "recordings"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Map:
-    """k items on a plane, their true digits and their clusters."""
+    """K items on a plane, their true digits and their clusters."""
 
-    xy_kx2: np.ndarray
-    label_k: np.ndarray
-    cluster_k: np.ndarray  # numbered so that as many items as possible have cluster == label
+    xy_Kx2: np.ndarray
+    label_K: np.ndarray
+    cluster_K: np.ndarray  # numbered so that as many items as possible have cluster == label
     rand: float  # adjusted Rand index of clusters against labels
     silhouette_labels: float  # of the labels on the plane
     silhouette_clusters: float  # of the clusters on the plane
 
 
-def choose(source_n: np.ndarray, most: int = MOST, seed: int = SEED) -> np.ndarray:
+def choose(source_N: np.ndarray, most: int = MOST, seed: int = SEED) -> np.ndarray:
     """Rows of different sources (an utterance in many pairs counts once), at most `most`."""
-    rows = np.sort(np.unique(source_n, return_index=True)[1])
+    rows = np.sort(np.unique(source_N, return_index=True)[1])
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
     return rows
 
 
-def project(embedding_kxd: np.ndarray, label_k: np.ndarray, seed: int = SEED) -> Map:
+def project(
+    embedding_KxD: np.ndarray, label_K: np.ndarray, seed: int = SEED, method: str = "tsne"
+) -> Map:
     """Maps embeddings to a plane and clusters them there.
 
+    Args:
+      method: "tsne" (PCA to 50, then t-SNE) | "pca" (to 2).
+
     Raises:
-        ValueError: fewer than 12 items or two classes.
+      ValueError: fewer than 12 items or two classes, or embeddings that no map can be made of:
+        of one number, infinite, all alike, or of a size that t-SNE's arithmetic cannot hold.
+      UserError: no such method.
     """
     from sklearn.cluster import KMeans
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
     from sklearn.metrics import adjusted_rand_score, silhouette_score
     from threadpoolctl import threadpool_limits
 
-    k, width = embedding_kxd.shape
-    if k < 12 or len(np.unique(label_k)) < 2:
-        raise ValueError(f"{k} items of {len(np.unique(label_k))} classes are too few for a map")
-    embedding_kxd = embedding_kxd.astype(np.float32)
-    plane = TSNE(2, perplexity=min(30, (k - 1) / 3), init="pca", random_state=seed)
+    reduce = config.choose(method, METHODS, "method")
+    _refuse(embedding_KxD, label_K)
     with threadpool_limits(1):  # t-SNE's threads spin: on a busy machine they multiply its time
-        reduced = PCA(min(50, width, k), random_state=seed).fit_transform(embedding_kxd)
-        xy_kx2 = plane.fit_transform(reduced)
-        found_k = KMeans(10, n_init=10, random_state=seed).fit_predict(xy_kx2)
-    meets = np.zeros((10, 10), int)
-    np.add.at(meets, (found_k, label_k), 1)
+        xy_Kx2 = reduce(embedding_KxD.astype(np.float32), seed)
+        found_K = KMeans(CLASSES, n_init=10, random_state=seed).fit_predict(xy_Kx2)
+    meets_VxV = np.zeros((CLASSES, CLASSES), int)
+    np.add.at(meets_VxV, (found_K, label_K), 1)
     return Map(
-        xy_kx2=xy_kx2,
-        label_k=label_k,
-        cluster_k=linear_sum_assignment(-meets)[1][found_k],
-        rand=float(adjusted_rand_score(label_k, found_k)),
-        silhouette_labels=float(silhouette_score(xy_kx2, label_k)),
-        silhouette_clusters=float(silhouette_score(xy_kx2, found_k)),
+        xy_Kx2=xy_Kx2,
+        label_K=label_K,
+        cluster_K=linear_sum_assignment(-meets_VxV)[1][found_K],
+        rand=float(adjusted_rand_score(label_K, found_K)),
+        silhouette_labels=float(silhouette_score(xy_Kx2, label_K)),
+        silhouette_clusters=float(silhouette_score(xy_Kx2, found_K)),
     )
+
+
+def _tsne(embedding_KxD: np.ndarray, seed: int) -> np.ndarray:
+    from sklearn.manifold import TSNE
+
+    k = len(embedding_KxD)
+    plane = TSNE(2, perplexity=min(30, (k - 1) / 3), init="pca", random_state=seed)
+    return plane.fit_transform(_pca(embedding_KxD, seed, WIDTH))
+
+
+def _pca(embedding_KxD: np.ndarray, seed: int, width: int = 2) -> np.ndarray:
+    from sklearn.decomposition import PCA
+
+    return PCA(min(width, *embedding_KxD.shape), random_state=seed).fit_transform(embedding_KxD)
+
+
+METHODS = {"tsne": _tsne, "pca": _pca}
+
+
+def _refuse(embedding_KxD: np.ndarray, label_K: np.ndarray) -> None:
+    """Refuses what has no map: Barnes-Hut t-SNE does not say so, it ends the process."""
+    k, width = embedding_KxD.shape
+    if k < 12 or len(np.unique(label_K)) < 2:
+        raise ValueError(f"{k} items of {len(np.unique(label_K))} classes are too few for a map")
+    if width < 2:
+        raise ValueError("embeddings of a single number have no plane")
+    if not np.isfinite(embedding_KxD).all():
+        raise ValueError("the embeddings hold NaN or infinity")
+    exact_KxD = embedding_KxD.astype(np.float64)
+    largest, spread = np.abs(exact_KxD).max(), exact_KxD.std(axis=0).max()
+    if spread <= 1e-7 * largest:  # below float32's own steps
+        raise ValueError("the embeddings are all alike")
+    if not SMALLEST <= spread <= largest <= LARGEST:
+        raise ValueError(f"the embeddings are too large or too small for a map (to {largest:.1e})")
+
+
+def caption(
+    encoder: str, shape: tuple[int, int], total: int, part: str = "test", method: str = "tsne"
+) -> str:
+    """What a map shows, in sentences for its caption.
+
+    Args:
+      encoder: whose embeddings they are; a modality's name tells what the items are.
+      shape: of the embeddings drawn, `[K, D]`.
+      total: the different items that there are of the part.
+      part: of the split that the items are of.
+    """
+    (k, width), things = shape, ITEMS.get(encoder, "items")
+    some = f"all {total:,}" if k == total else f"{k:,} of {total:,}"
+    items = f"training {things}" if part == "train" else f"held-out {part} {things}"
+    way = {"tsne": f"PCA to {min(WIDTH, *shape)}, t-SNE to 2", "pca": "PCA to 2"}[method]
+    return (
+        f"Embeddings [{width}] of {some} different {items}: {way}, k-means on the plane; "
+        "a cluster has the colour of the digit it matches best."
+        + (" R0 drew training data." if part != "train" else "")
+    )
+
+
+def table(plane: Map, id_K: np.ndarray) -> str:
+    """The map as CSV: a line for each item, `id,label,cluster,x,y`."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(("id", "label", "cluster", "x", "y"))
+    for name, label, cluster, (x, y) in zip(
+        id_K, plane.label_K, plane.cluster_K, plane.xy_Kx2, strict=True
+    ):
+        lines.writerow((name, label, cluster, f"{x:.6g}", f"{y:.6g}"))
+    return text.getvalue()
 
 
 @matplotlib.rc_context(STYLE)
@@ -77,14 +153,14 @@ def draw(plane: Map) -> Figure:
         f"k-means, k = 10\nadjusted Rand index {plane.rand:.2f}, "
         f"silhouette {plane.silhouette_clusters:.2f}",
     )
-    x_k, y_k = plane.xy_kx2.T
-    size = float(np.clip(9000 / len(x_k), 4, 22))
-    for axes, group_k, title in zip(panels, (plane.label_k, plane.cluster_k), titles, strict=True):
-        colours = np.array(DIGITS)[group_k]
-        axes.scatter(x_k, y_k, c=colours, s=size, alpha=0.75, linewidths=0)
-        for group in np.unique(group_k):
-            middle = np.median(plane.xy_kx2[group_k == group], axis=0)
-            name = str(group) if group_k is plane.label_k else "ABCDEFGHIJ"[group]
+    x_K, y_K = plane.xy_Kx2.T
+    size = float(np.clip(9000 / len(x_K), 4, 22))
+    for axes, group_K, title in zip(panels, (plane.label_K, plane.cluster_K), titles, strict=True):
+        colours = np.array(DIGITS)[group_K]
+        axes.scatter(x_K, y_K, c=colours, s=size, alpha=0.75, linewidths=0)
+        for group in np.unique(group_K):
+            middle = np.median(plane.xy_Kx2[group_K == group], axis=0)
+            name = str(group) if group_K is plane.label_K else "ABCDEFGHIJ"[group]
             axes.text(
                 *middle, name, ha="center", va="center", fontsize=11, weight="bold", color=INK,
                 path_effects=[withStroke(linewidth=2.5, foreground="white")],

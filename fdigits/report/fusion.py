@@ -6,29 +6,34 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from fdigits.data.corpus import MODALITIES
 from fdigits.report import words
 from fdigits.report.artifacts import Run
 from fdigits.report.page import Block, Heading, Picture
 from fdigits.report.style import INK, PALE, RUNS, STYLE, png
 
-COLOURS = dict(zip(("image", "audio", "spectrogram"), RUNS, strict=False))
 BEWARE = (
     "Beware: a weight multiplies an embedding of any length, so a small weight need not mean "
     "little influence."
 )
 
 
+def colours_of(modalities: tuple[str, ...]) -> dict[str, str]:
+    """A colour for each, a modality's own and further ones for what a stage made of it."""
+    return dict(zip(dict.fromkeys((*MODALITIES, *modalities)), RUNS, strict=False))
+
+
 @matplotlib.rc_context(STYLE)
-def histogram(weights_nxm: np.ndarray, modalities: tuple[str, ...]) -> Figure:
+def histogram(weights_NxM: np.ndarray, modalities: tuple[str, ...]) -> Figure:
     """How often each modality has which weight."""
-    figure = Figure(figsize=(5.2, 2.8))
+    figure, colours = Figure(figsize=(5.2, 2.8)), colours_of(modalities)
     axes = figure.subplots()
-    low, high = float(weights_nxm.min()), float(weights_nxm.max())
+    low, high = float(weights_NxM.min()), float(weights_NxM.max())
     bins = np.linspace(low, high if high > low else low + 1e-3, 51)
-    for weight_n, modality in zip(weights_nxm.T, modalities, strict=True):
-        style = {"color": COLOURS[modality], "label": f"{modality}, mean {weight_n.mean():.3f}"}
-        axes.hist(weight_n, bins, histtype="stepfilled", alpha=0.45, **style)
-        axes.hist(weight_n, bins, histtype="step", linewidth=1.2, color=COLOURS[modality])
+    for weight_N, modality in zip(weights_NxM.T, modalities, strict=True):
+        style = {"color": colours[modality], "label": f"{modality}, mean {weight_N.mean():.3f}"}
+        axes.hist(weight_N, bins, histtype="stepfilled", alpha=0.45, **style)
+        axes.hist(weight_N, bins, histtype="step", linewidth=1.2, color=colours[modality])
     axes.set_xlabel("weight")
     axes.set_ylabel("test items")
     axes.grid(axis="y", color=PALE, linewidth=0.5)
@@ -39,24 +44,24 @@ def histogram(weights_nxm: np.ndarray, modalities: tuple[str, ...]) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def against_noise(
-    level_l: np.ndarray,
-    weights_mxlxm: np.ndarray,
-    accuracy_mxl: np.ndarray,
+    level_L: np.ndarray,
+    weights_MxLxM: np.ndarray,
+    accuracy_MxL: np.ndarray,
     modalities: tuple[str, ...],
 ) -> Figure:
     """Mean weights and accuracy while noise grows on one modality, a panel for each."""
-    figure = Figure(figsize=(7.2, 3.1))
+    figure, colours = Figure(figsize=(7.2, 3.1)), colours_of(modalities)
     panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
-    steps = np.arange(len(level_l))
-    for axes, noisy, weights_lxm, accuracy_l in zip(
-        panels, modalities, weights_mxlxm, accuracy_mxl, strict=True
+    steps = np.arange(len(level_L))
+    for axes, noisy, weights_LxM, accuracy_L in zip(
+        panels, modalities, weights_MxLxM, accuracy_MxL, strict=True
     ):
-        for weight_l, modality in zip(weights_lxm.T, modalities, strict=True):
-            style = {"color": COLOURS[modality], "label": f"mean weight of {modality}"}
-            axes.plot(steps, weight_l, marker="o", markersize=4, **style)
-        axes.plot(steps, accuracy_l, "--s", color=INK, markersize=3.5, label="accuracy")
+        for weight_L, modality in zip(weights_LxM.T, modalities, strict=True):
+            style = {"color": colours[modality], "label": f"mean weight of {modality}"}
+            axes.plot(steps, weight_L, marker="o", markersize=4, **style)
+        axes.plot(steps, accuracy_L, "--s", color=INK, markersize=3.5, label="accuracy")
         axes.set_title(f"noise on {noisy}")
-        axes.set_xticks(steps, [f"{level:g}" for level in level_l])
+        axes.set_xticks(steps, [f"{level:g}" for level in level_L])
         axes.set_xlabel(f"noise, in standard deviations of {noisy}")
         axes.set_ylim(0, 1.03)
         axes.grid(color=PALE, linewidth=0.5)
@@ -68,14 +73,14 @@ def against_noise(
 
 def weights(runs: dict[str, Run]) -> Iterator[Block]:
     """Figures of every fusion that has weights."""
-    if not any(run.weights_nxm is not None or run.corruption for run in runs.values()):
+    if not any(run.weights_NxM is not None or run.corruption for run in runs.values()):
         return
     yield Heading("Weights of the fusion")
     for name, run in runs.items():
-        if run.weights_nxm is not None:
-            figure = png(histogram(run.weights_nxm, run.modalities))
+        if run.weights_NxM is not None:
+            figure = png(histogram(run.weights_NxM, run.modalities))
             caption = (
-                f"The learned weights of {len(run.id_n):,} test items; an image or a recording "
+                f"The learned weights of {len(run.id_N):,} test items; an image or a recording "
                 f"that stands in several items counts in each. {BEWARE} {words.setting(run)}"
             )
             title = f"{name}: learned weights"

@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from fdigits.data.corpus import CLASSES
+
 # Okabe and Ito's palette, the strongest contrasts first, for runs.
 RUNS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
 # Paul Tol's "muted" palette and a grey, for the ten digits.
@@ -51,6 +53,6 @@ def png(figure: Figure, limit: int = LIMIT) -> bytes:
     raise ValueError(f"figure does not fit {limit} bytes")
 
 
-def first_of_each(label_n: np.ndarray, count: int) -> list[list[int]]:
+def first_of_each(label_N: np.ndarray, count: int) -> list[list[int]]:
     """For each class its first `count` rows."""
-    return [np.flatnonzero(label_n == digit)[:count].tolist() for digit in range(10)]
+    return [np.flatnonzero(label_N == digit)[:count].tolist() for digit in range(CLASSES)]

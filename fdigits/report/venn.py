@@ -32,7 +32,7 @@ def same_items(id_a: np.ndarray, id_b: np.ndarray, name_a: str, name_b: str) -> 
     """Refuses to compare two runs over different test items.
 
     Raises:
-        UserError: names the two runs and says how their items differ.
+      UserError: names the two runs and says how their items differ.
     """
     if np.array_equal(id_a, id_b):
         return
@@ -63,7 +63,7 @@ def venn(names: list[str], sets: list[set]) -> Figure:
     """Two or three circles of equal size, areas mean nothing, with counts (R0 Figure 5).
 
     Raises:
-        ValueError: not two or three sets.
+      ValueError: not two or three sets.
     """
     if len(sets) not in CIRCLES or len(names) != len(sets):
         raise ValueError(f"a Venn diagram takes two or three named sets, not {len(sets)}")

@@ -2,23 +2,13 @@
 
 import re
 
+from fdigits.data import datasets
+from fdigits.data.corpus import RECORDED
+from fdigits.errors import UserError
 from fdigits.report import terminal
 from fdigits.report.artifacts import Run
 
-IMAGES = {
-    "reduced_mnist": "reduced MNIST",
-    "mnist": "MNIST",
-    "digits": "scikit-learn digits",
-}
-AUDIO = {
-    "audio_mnist": "AudioMNIST",
-    "gsc_digits": "Speech Commands digits",
-    "fsdd": "FSDD",
-    "espeak": "eSpeak NG (synthetic speech)",
-}
-WHOLE = {"written_spoken": "Written and Spoken Digits"}
-DISJOINT_OFFICIAL = ("gsc_digits", "audio_mnist", "espeak", "written_spoken")
-REPORT_DATA = {  # what the figures of each report, or of one of its tables, were measured on
+PAPER_DATA = {  # what the figures of each paper, or of one of its tables, were measured on
     "R0": "written_spoken",
     "R1": "written_spoken",
     "R3": "written_spoken",
@@ -26,23 +16,31 @@ REPORT_DATA = {  # what the figures of each report, or of one of its tables, wer
     "R4 Table 10": "reduced_mnist",
     "R4 Table 13": "fsdd",
 }
-REPORT_RATIO = {"R0": "14:3:3", "R1": "8:2", "R4": "8:1:1"}  # of the parts each report drew
+PAPER_RATIO = {"R0": "14:3:3", "R1": "8:2", "R4": "8:1:1"}  # of the parts each paper drew
 
 
-def corpora(name: str) -> list[str]:
-    """The corpora of a data set: "mnist_fsdd" -> ["mnist", "fsdd"], "bundled" -> digits, espeak."""
-    if name == "bundled":
-        return ["digits", "espeak"]
-    for image in IMAGES:
-        if name.startswith(f"{image}_") and name.removeprefix(f"{image}_") in AUDIO:
-            return [image, name.removeprefix(f"{image}_")]
-    return [name]
+def members(name: str) -> tuple[datasets.Dataset, ...]:
+    """What a data set is made of: "mnist_fsdd" -> the records of mnist and fsdd; () if unknown."""
+    try:
+        return datasets.find(name)
+    except UserError:
+        return ()  # of a run whose code knew others
 
 
-def data(name: str) -> str:
-    """A data set in words: "mnist_fsdd" -> "MNIST × FSDD"."""
-    known = IMAGES | AUDIO | WHOLE
-    return " × ".join(known.get(corpus, corpus) for corpus in corpora(name))
+def data(run: Run) -> str:
+    """The run's data set in words: "MNIST × FSDD"."""
+    return datasets.title(run.config["data"]["name"])
+
+
+def synthetic(run: Run) -> bool:
+    """Whether a program spoke the run's recordings."""
+    return any(member.name == "espeak" for member in members(run.config["data"]["name"]))
+
+
+def policy(run: Run) -> str:
+    """Of the split: the config's, or the data set's own where it names none."""
+    name = run.config["data"]["name"]
+    return run.config["data"]["split"] or (datasets.default_split(name) if members(name) else "")
 
 
 def short_protocol(run: Run) -> str:
@@ -63,44 +61,43 @@ def ratio(run: Run) -> str:
 
 def protocol(run: Run) -> str:
     """The split in words, and what it shares between train and test."""
-    policy = run.config["data"]["split"]
-    parts = corpora(run.config["data"]["name"])
-    speech = [part for part in parts if part in AUDIO or part in WHOLE]
-    if policy == "speaker":
+    chosen, parts = policy(run), members(run.config["data"]["name"])
+    speech = {part.name: part for part in parts if set(part.modalities) & set(RECORDED)}
+    if chosen == "speaker":
         held_out = run.config["data"].get("speaker")
         return "no speaker stands in two splits" + (f" (held out: {held_out})" if held_out else "")
-    if policy == "official":
+    if chosen == "official":
         if not speech:
             return "official split"
-        if all(part in DISJOINT_OFFICIAL for part in speech):
+        if all(part.disjoint for part in speech.values()):
             voices = "voices" if "espeak" in speech else "speakers"
             return f"official split, {voices} of train and test are disjoint"
         if "fsdd" in speech:
             return "official split (takes 0–4 test), which shares speakers"
         return "official split"
-    theirs = REPORT_RATIO.get(reported(run).get("source", "").split(" ")[0])
+    theirs = PAPER_RATIO.get(paper(run).get("source", "").split(" ")[0])
     split = f"a random {ratio(run)} split"
-    if policy == "random":
+    if chosen == "random":
         split += " that keeps identical items together"
     elif ratio(run) == theirs:
-        split += " (the report's)"
+        split += " (the paper's)"
     if not speech:
         return split
-    if policy == "report" and "written_spoken" in speech:
+    if chosen == "paper" and "written_spoken" in speech:
         return f"{split} shares speakers and repeated recordings between train and test"
     return f"{split} shares speakers between train and test"
 
 
 def setting(run: Run) -> str:
     """Data, protocol and seed in one line for a caption."""
-    pairs = "pairs are " if len(corpora(run.config["data"]["name"])) > 1 else ""
-    name = data(run.config["data"]["name"])
+    pairs = "pairs are " if len(members(run.config["data"]["name"])) > 1 else ""
+    name = data(run)
     original = stands_in_for(run)
     name += ", smooth spectrograms drawn from its MFCC" if smooth(run) else ""
-    name += f", standing in for {data(original)}" if original else ""
+    name += f", standing in for {datasets.title(original)}" if original else ""
     line = f"Data: {pairs}{name}; {protocol(run)}"
     if test_validates(run):
-        line += "; as in the report, the test part also validates and the last weights are tested"
+        line += "; as in the paper, the test part also validates and the last weights are tested"
     limit = run.config["data"].get("limit")
     line += f"; at most {limit:,} examples a split" if limit else ""
     return f"{line}{training(run)}; seed {run.result['seed']}."
@@ -120,27 +117,31 @@ def training(run: Run) -> str:
 
 def smooth(run: Run) -> bool:
     """Whether the run's spectrograms were drawn from MFCC, for want of recordings."""
-    return "spectrogram" in run.modalities and "espeak" in corpora(run.config["data"]["name"])
+    return "spectrogram" in run.modalities and synthetic(run)
 
 
-def reported(run: Run) -> dict:
-    """What is reported of "accuracy" and "macro_f1", and its "source"; {} where neither is."""
-    found = {key: value for key, value in (run.result.get("reported") or {}).items() if value}
-    return found if "accuracy" in found or "macro_f1" in found else {}
+def paper_figures(run: Run) -> dict[str, float]:
+    """The figures that the run's paper gives: "accuracy", "macro_f1", or others."""
+    return terminal.paper_figures(run.result.get("paper") or {})
+
+
+def paper(run: Run) -> dict:
+    """The figures of the run's paper and their "source"; {} where it gives none."""
+    source = (run.result.get("paper") or {}).get("source") or ""
+    return paper_figures(run) | {"source": source} if paper_figures(run) else {}
 
 
 def stands_in_for(run: Run) -> str:
-    """The data set of the reported figure where the run's is another, else ""."""
-    source = reported(run).get("source", "")
-    original = REPORT_DATA.get(source) or REPORT_DATA.get(source.split(" ")[0], "")
+    """The data set of the paper's figure where the run's is another, else ""."""
+    source = paper(run).get("source", "")
+    original = PAPER_DATA.get(source) or PAPER_DATA.get(source.split(" ")[0], "")
     return "" if original == run.config["data"]["name"] else original
 
 
 def notes(run: Run) -> list[str]:
     """What a reader must know before believing the run's figures."""
-    name = run.config["data"]["name"]
     found = []
-    if "espeak" in corpora(name):
+    if synthetic(run):
         found.append(
             "The speech is synthetic, spoken by eSpeak NG: figures on it prove the program, not "
             "the science."
@@ -152,14 +153,14 @@ def notes(run: Run) -> list[str]:
         )
     if test_validates(run):
         found.append(
-            "As in the report, the test part also serves as validation part (runs marked †); the "
+            "As in the paper, the test part also serves as validation part (runs marked †); the "
             "last weights are tested, but whoever chose epochs or rates by the curves saw the test."
         )
     original = stands_in_for(run)
     if original:
         found.append(
-            f"{data(name)} stands in for {data(original)}, the data of the reported figures "
-            f"({reported(run)['source']}): reported and measured are not the same test."
+            f"{data(run)} stands in for {datasets.title(original)}, the data of the paper's "
+            f"figures ({paper(run)['source']}): the paper's test and this one are not the same."
         )
     return found
 

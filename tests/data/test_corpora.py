@@ -204,17 +204,32 @@ def test_check_names_what_is_wrong():
     assert len(check(Corpus("x", **good), "here")) == 3
     for shape in ((28, 28), (128, 128)):
         assert len(check(Corpus("x", **good | {"x": np.zeros((3, *shape), np.uint8)}), "here")) == 3
+    sound = np.zeros((3, 6, 14), np.float32)
+    sound[:, :2, -1] = 1
+    assert len(check(Corpus("x", **good | {"x": sound}), "here")) == 3
+    silent, gap, half = sound.copy(), sound.copy(), sound.copy()
+    silent[1], gap[1, 4, -1], half[1, 0, -1] = 0, 1, 0.5
     nan = good["x"].copy()
     nan[1, 2, 3] = np.nan
     for change, message in [
         ({"x": nan}, "here: features of item b hold NaN"),
-        ({"x": good["x"][:, :38]}, r"here: audio of shape \(38, 13\)"),
+        (
+            {"x": good["x"][:, :38]},
+            r"audio or frames of shape \(38, 13\), expected \(39, 13\) or \(any, 14\)",
+        ),
         (
             {"x": np.zeros((3, 128, 100), np.uint8)},
             r"image or spectrogram of shape \(128, 100\), expected \(28, 28\) or \(128, 128\)",
         ),
-        ({"x": np.zeros((3, 128, 128), np.float32)}, r"here: audio of shape \(128, 128\)"),
+        (
+            {"x": np.zeros((3, 128, 128), np.float32)},
+            r"here: audio or frames of shape \(128, 128\)",
+        ),
         ({"x": good["x"].astype(float)}, "numbers of type float64, expected uint8 or float32"),
+        ({"x": silent}, "here: the mask of item b is not ones, then zeros"),
+        ({"x": gap}, "here: the mask of item b is not ones, then zeros"),
+        ({"x": half}, "here: the mask of item b is not ones, then zeros"),
+        ({"x": sound + np.float32(np.inf)}, "here: features of item a hold NaN or infinity"),
         ({"id": np.array(["a", "b", "a"])}, "occurs twice"),
         ({"part": np.full(2, "train")}, "2 part but 3 labels"),
         ({"label": np.array([0, 1, 10])}, "item 2 has label 10"),

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import http.server
 import json
@@ -7,8 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from fdigits.data import download
-from fdigits.data.download import File, Source
+from fdigits.data import datasets, download
+from fdigits.data.corpora import written_spoken
+from fdigits.data.datasets import DATASETS, File
 from fdigits.errors import UserError
 from tests.data.source_files import wav, write_tar
 
@@ -105,13 +107,33 @@ def test_another_checksum_is_refused_and_removed(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def replace(monkeypatch, name, **fields):
+    """Another record of a data set."""
+    monkeypatch.setitem(DATASETS, name, dataclasses.replace(DATASETS[name], **fields))
+
+
+@pytest.mark.parametrize("name", ["digits", "espeak", "bundled"])
+def test_what_ships_is_not_downloaded(tmp_path, name):
+    with pytest.raises(UserError, match=f"{name} is part of fdigits: there is nothing to download"):
+        download.fetch(name, tmp_path)
+
+
+def test_an_unknown_set_and_one_without_a_download_are_told(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"'mnst' is unknown \(did you mean 'mnist'\?\)"):
+        download.fetch("mnst", tmp_path)
+    mine = datasets.Dataset("mine", "mine", own=True, folders=("mine",), needs="your pictures")
+    monkeypatch.setitem(DATASETS, "mine", mine)
+    with pytest.raises(UserError, match=r"^mine is missing: put your pictures into \S*/mine$"):
+        download.fetch("mine", tmp_path)
+
+
 def test_fetch_takes_only_what_is_missing(server, tmp_path, monkeypatch):
     server.files = {"/x": CONTENT, "/y": b"short"}
     files = (
         File("x", f"{server.url}/x", SHA256),
         File("y", f"{server.url}/y", f"md5:{hashlib.md5(b'short').hexdigest()}"),
     )
-    monkeypatch.setitem(download.SOURCES, "mnist", Source("home", "x, y", files))
+    replace(monkeypatch, "mnist", files=files)
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist" / "x").write_bytes(b"mine")
     server.replies_cut = 0
@@ -122,13 +144,13 @@ def test_fetch_takes_only_what_is_missing(server, tmp_path, monkeypatch):
 
 def test_not_there(server, tmp_path, monkeypatch):
     files = (File("x", f"{server.url}/gone", SHA256),)
-    monkeypatch.setitem(download.SOURCES, "mnist", Source("the home", "x", files))
+    replace(monkeypatch, "mnist", home="the home", needs="x", files=files)
     with pytest.raises(UserError, match=r"mnist is missing.*put x into .*mnist, from the home"):
         download.fetch("mnist", tmp_path)
 
 
 def zenodo(server, checksum) -> dict:
-    names = download.written_spoken.DATABASE
+    names = written_spoken.DATABASE
     server.files = {f"/files/{name}": name.encode() for name in names}
     return {
         "files": [
@@ -146,9 +168,7 @@ def test_zenodo_record(server, tmp_path, monkeypatch):
     server.replies_cut = 0
     record = zenodo(server, lambda b: f"md5:{hashlib.md5(b).hexdigest()}")
     server.files["/record"] = json.dumps(record).encode()
-    monkeypatch.setitem(
-        download.SOURCES, "written_spoken", Source("h", "n", record=f"{server.url}/record")
-    )
+    replace(monkeypatch, "written_spoken", record=f"{server.url}/record")
     download.fetch("written_spoken", tmp_path)
     held = tmp_path / "written_spoken"
     assert (held / "labels_test.npy").read_bytes() == b"labels_test.npy"
@@ -175,4 +195,4 @@ def test_wavs_digest_knows_wavs_not_wrapping(tmp_path):
 @pytest.mark.real
 def test_fsdd_digest(real_data):
     tar = real_data / "fsdd" / "fsdd-recordings.tar.gz"
-    assert download.wavs_digest(tar) == download.FSDD_DIGEST
+    assert download.wavs_digest(tar) == DATASETS["fsdd"].files[0].digest.removeprefix("wavs:")

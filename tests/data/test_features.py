@@ -3,11 +3,13 @@ import warnings
 import librosa
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import fft
 
 from fdigits.data import features
 from fdigits.data.corpus import Recordings
-from fdigits.data.features import colour, mfcc, smoothed, spectrogram
+from fdigits.data.features import colour, frames, mfcc, padded, smoothed, spectrogram
 from fdigits.errors import UserError
 
 
@@ -123,7 +125,7 @@ def test_silence_and_any_length_are_finite(samples):
         assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("feature", [mfcc, spectrogram])
+@pytest.mark.parametrize("feature", [mfcc, spectrogram, frames])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_bad_samples_name_the_recording(bad, feature):
     signals = [word(8_000), word(8_000)]
@@ -132,28 +134,92 @@ def test_bad_samples_name_the_recording(bad, feature):
         features.extract(recordings(signals, 8_000), feature=feature)
 
 
-@pytest.mark.parametrize("feature", [mfcc, spectrogram])
+@pytest.mark.parametrize("feature", [mfcc, spectrogram, frames])
 @pytest.mark.parametrize("signal", [np.zeros(0), np.zeros((100, 2))])
 def test_no_samples_and_two_channels_are_refused(signal, feature):
     with pytest.raises(UserError, match="recording"):
         feature(signal, 8_000)
 
 
-@pytest.mark.parametrize("feature", [mfcc, spectrogram])
+@pytest.mark.parametrize("feature", [mfcc, spectrogram, frames])
 def test_many_in_parallel_equal_each_alone(feature):
     signals = [word(8_000, 0.1, seed) for seed in range(7)] * 45
     found = features.extract(recordings(signals, 8_000), progress=False, feature=feature)
     assert len(found) == 315
     for i in (0, 6, 308):
         alone = feature(signals[i], 8_000)
+        alone = padded([alone], found.shape[1])[0] if feature is frames else alone
         np.testing.assert_array_equal(found[i], alone)
         assert found.dtype == alone.dtype
 
 
-@pytest.mark.parametrize("feature", [mfcc, spectrogram])
+@pytest.mark.parametrize("feature", [mfcc, spectrogram, frames])
 def test_no_recordings_are_refused(feature):
     with pytest.raises(UserError, match=f"no recordings to make {feature.__name__} of"):
         features.extract(recordings([], 8_000), feature=feature)
+
+
+def test_frames_by_hand():
+    """Framing, window, Mel bands, decibels and cosine transform of librosa's own pieces."""
+    signal = word(8_000, 0.3) + np.float32(0.01)
+    centred = signal - signal.mean()
+    windows = np.stack([centred[i : i + 120] for i in range(0, len(centred) - 119, 60)])
+    levelled = centred / np.sqrt((windows.astype(np.float64) ** 2).mean(1).max())
+    around = np.pad(levelled, 60)
+    pieces = np.stack([around[i : i + 120] for i in range(0, len(around) - 119, 60)])
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(120) / 120)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        bands = librosa.filters.mel(sr=8_000, n_fft=120, n_mels=128)
+    power = np.abs(np.fft.rfft(pieces * hann)) ** 2 @ bands.T
+    decibels = 10 * np.log10(np.maximum(power, 1e-10))
+    expected = fft.dct(np.maximum(decibels, decibels.max() - 80), norm="ortho")[:, :13]
+    found = frames(signal, 8_000)
+    assert (found.shape, found.dtype) == ((1 + len(signal) // 60, 13), np.float32)
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_frames_take_every_rate_and_no_level_or_offset():
+    signal = word(8_000)
+    expected = frames(signal, 8_000)
+    np.testing.assert_allclose(frames(0.05 * signal + 0.2, 8_000), expected, atol=0.5)
+    for rate in (16_000, 48_000):
+        found = frames(word(rate), rate)
+        assert found.shape == expected.shape
+        assert np.median(np.abs(found - expected)) < 2  # of some hundred decibels
+
+
+@pytest.mark.parametrize("samples", [1, 59, 119, 120, 50_000])
+def test_frames_of_silence_and_of_any_length_are_finite(samples):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for signal in (np.zeros(samples), np.full(samples, 0.3)):
+            found = frames(signal, 8_000)
+            assert found.shape == (1 + max(samples, 120) // 60, 13)
+            assert np.isfinite(found).all()
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 12))
+def test_padding_keeps_what_fits_and_marks_it(lengths, length):
+    items = [np.full((n, 13), n, np.float32) for n in lengths]
+    found = padded(items, length)
+    total = length or max(lengths)
+    assert (found.shape, found.dtype) == ((len(items), total, 14), np.float32)
+    for n, row in zip(lengths, found, strict=True):
+        kept = min(n, total)
+        assert (row[:kept, :-1] == n).all() and (row[:kept, -1] == 1).all()
+        assert not row[kept:].any()
+
+
+def test_sounding_frames_of_silence_and_of_a_word_with_a_pause():
+    signal = word(16_000, 0.3)
+    paused = np.concatenate([signal, np.zeros(4_000, np.float32), signal])
+    heard = np.stack([mfcc(np.zeros(16_000), 16_000), mfcc(paused, 16_000)])
+    found = features.sounding(heard)
+    assert found[0, :, -1].sum() == 1
+    assert found[1, :, -1].all()
+    assert 0.85 * 40 - 3 <= found.shape[1] <= 0.85 * 40 + 3
+    assert (found[1, :, 0] == heard[1, :, -1].min()).any()  # the pause is kept
 
 
 def tone(hertz: float, seconds: float, rate: int = 16_000) -> np.ndarray:

@@ -1,8 +1,11 @@
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fdigits.data import pipeline
+from fdigits.data import features, pipeline
+from fdigits.data.corpus import Corpus
 from fdigits.data.pairing import splits
 from fdigits.errors import UserError
 from fdigits.train import gather
@@ -10,7 +13,7 @@ from fdigits.train import gather
 
 @pytest.fixture
 def parts(corpora):
-    return splits(corpora, paired=False, policy="report", seed=0)
+    return splits(corpora, paired=False, policy="paper", seed=0)
 
 
 def batches(feeder, rows, batch_size=8, chunk=4):
@@ -52,6 +55,39 @@ def test_evaluation_drops_no_item_and_counts_none_twice(parts, corpora, batch_si
     mask = np.concatenate([c["mask"].ravel() for c in chunks]) > 0
     image = np.concatenate([c["image"].reshape(-1, 28, 28) for c in chunks])[mask]
     np.testing.assert_array_equal(image, corpora["image"].x[test.examples()["image"]])
+
+
+@given(st.integers(0, 99), st.integers(1, 5))
+def test_frames_are_standardised_over_sound_of_the_training_part(seed, longest):
+    rng = np.random.default_rng(seed)
+    items = [3 + 5 * rng.normal(size=(rng.integers(1, longest + 1), 13)) for _ in range(40)]
+    for item in items:
+        item[:, 4] = 7  # never changes
+    frames = features.padded(items)
+    label = np.resize(np.arange(10, dtype=np.int32), 40)
+    ids = np.array([f"w{i}" for i in range(40)])
+    corpus = Corpus("words", frames, label, ids, np.full(40, ""), np.full(40, "train"))
+    train = splits({"frames": corpus}, paired=False, policy="paper", seed=seed)["train"]
+    sound = np.concatenate([items[i] for i in train.rows["frames"]]).astype(np.float32)
+    stats = pipeline.statistics(train)
+    np.testing.assert_allclose(stats["mean"], sound.mean(0), rtol=1e-4)
+    expected = np.where(np.arange(13) == 4, 1, sound.std(0))
+    np.testing.assert_allclose(stats["std"], np.where(expected > 0, expected, 1), rtol=1e-3)
+    found = pipeline.standardise(frames, stats)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[..., -1], frames[..., -1])
+    assert not found[frames[..., -1] == 0].any()
+    expected = (items[0] - stats["mean"]) / stats["std"]
+    np.testing.assert_allclose(found[0, : len(items[0]), :-1], expected, atol=1e-4)
+
+
+def test_mfcc_are_standardised_as_ever(parts, corpora):
+    x = corpora["audio"].x
+    train = x[parts["train"].rows["audio"]].astype(np.float64)
+    stats = pipeline.statistics(parts["train"])
+    assert stats == {"mean": train.mean((0, 1)).tolist(), "std": train.std((0, 1)).tolist()}
+    expected = ((x - train.mean((0, 1))) / train.std((0, 1))).astype(np.float32)
+    np.testing.assert_array_equal(pipeline.standardise(x, stats), expected)
 
 
 def test_an_unknown_feeder_is_told():

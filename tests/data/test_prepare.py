@@ -1,11 +1,15 @@
+import dataclasses
 import subprocess
 import sys
 import textwrap
 
 import numpy as np
 import pytest
+import soundfile
 
-from fdigits.data import download, prepare
+from fdigits.data import datasets, download, features, prepare
+from fdigits.data.corpus import Corpus
+from fdigits.data.datasets import DATASETS
 from fdigits.errors import UserError
 from tests.data.source_files import wav, write_folder, write_tar
 
@@ -30,15 +34,11 @@ def hide_source(data_dir):
 @pytest.fixture
 def no_network(monkeypatch):
     """Every download's address is a port of this machine where nobody listens."""
-    import dataclasses
-
     closed = "http://127.0.0.1:9/"
-    for name, source in download.SOURCES.items():
+    for name, source in DATASETS.items():
         files = tuple(dataclasses.replace(file, url=closed + file.name) for file in source.files)
         record = source.record and closed
-        monkeypatch.setitem(
-            download.SOURCES, name, dataclasses.replace(source, files=files, record=record)
-        )
+        monkeypatch.setitem(DATASETS, name, dataclasses.replace(source, files=files, record=record))
 
 
 def test_prepares_and_caches(folders, monkeypatch):
@@ -58,14 +58,14 @@ def test_prepares_and_caches(folders, monkeypatch):
 def test_spectrograms_are_cached_beside_the_mfcc(folders, monkeypatch):
     audio = prepare.load("fsdd", *folders)["audio"]
     before = (folders[1] / "fsdd.npz").read_bytes()
-    loaded = prepare.load("digits_fsdd", *folders, spectrogram=True)
+    loaded = prepare.load("digits_fsdd", *folders, modalities=["spectrogram"])
     assert set(loaded) == {"image", "spectrogram"}
     found = loaded["spectrogram"]
     assert (found.x.shape, found.x.dtype) == ((8, 128, 128), np.uint8)
     assert found.x.max() > 150
     monkeypatch.setattr(prepare, "build", lambda *_: pytest.fail("did not use the cache"))
     hide_source(folders[0])
-    cached = prepare.load("fsdd", *folders, spectrogram=True)["spectrogram"]
+    cached = prepare.load("fsdd", *folders, modalities=["spectrogram"])["spectrogram"]
     for column in ("x", "label", "id", "speaker", "part"):
         np.testing.assert_array_equal(getattr(found, column), getattr(cached, column))
     for column in ("label", "id", "speaker", "part"):
@@ -76,19 +76,19 @@ def test_spectrograms_are_cached_beside_the_mfcc(folders, monkeypatch):
 
 def test_each_kind_has_its_own_version(folders, monkeypatch):
     prepare.load("fsdd", *folders)
-    prepare.load("fsdd", *folders, spectrogram=True)
+    prepare.load("fsdd", *folders, modalities=["spectrogram"])
     monkeypatch.setitem(prepare.VERSIONS, "spectrogram", "0.0")
     built = []
     build = prepare.build
     monkeypatch.setattr(prepare, "build", lambda *args: built.append(args[-1]) or build(*args))
     prepare.load("fsdd", *folders)
-    prepare.load("fsdd", *folders, spectrogram=True)
+    prepare.load("fsdd", *folders, modalities=["spectrogram"])
     assert built == ["spectrogram"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "shape", "mfcc"])
 def test_damaged_cache_of_spectrograms(folders, damage, capsys, no_network):
-    found = prepare.load("fsdd", *folders, spectrogram=True)["spectrogram"]
+    found = prepare.load("fsdd", *folders, modalities=["spectrogram"])["spectrogram"]
     cache = folders[1] / "fsdd.spectrogram.npz"
     if damage == "cut":
         cache.write_bytes(cache.read_bytes()[:5_000])
@@ -100,30 +100,144 @@ def test_damaged_cache_of_spectrograms(folders, damage, capsys, no_network):
         prepare.load("fsdd", *folders)
         (folders[1] / "fsdd.npz").rename(cache)
     broken = cache.read_bytes()
-    again = prepare.load("fsdd", *folders, spectrogram=True)["spectrogram"]
+    again = prepare.load("fsdd", *folders, modalities=["spectrogram"])["spectrogram"]
     np.testing.assert_array_equal(again.x, found.x)
     assert "preparing it anew" in capsys.readouterr().err
     hide_source(folders[0])
     cache.write_bytes(broken)
     with pytest.raises(UserError, match=r"prepared file .*fsdd\.spectrogram\.npz.*recordings/"):
-        prepare.load("fsdd", *folders, spectrogram=True)
+        prepare.load("fsdd", *folders, modalities=["spectrogram"])
+
+
+def test_frames_are_cached_beside_the_mfcc(folders, monkeypatch):
+    signal = np.random.default_rng(0).uniform(-0.3, 0.3, 1_500)
+    soundfile.write(folders[0] / "fsdd" / "3_theo_9.wav", signal, 8_000)
+    audio = prepare.load("fsdd", *folders)["audio"]
+    loaded = prepare.load("digits_fsdd", *folders, modalities=["image", "frames"])
+    assert set(loaded) == {"image", "frames"}
+    found = loaded["frames"]
+    assert (found.x.shape, found.x.dtype) == ((9, 26, 14), np.float32)
+    length = found.x[..., -1].sum(1)
+    assert dict(zip(found.id.tolist(), length.tolist(), strict=True))["3_theo_9"] == 26
+    assert sorted(set(length)) == [16, 26]
+    assert not found.x[found.x[..., -1] == 0].any()
+    monkeypatch.setattr(prepare, "build", lambda *_: pytest.fail("did not use the cache"))
+    cached = prepare.load("fsdd", *folders, modalities=["frames"])["frames"]
+    assert (folders[1] / "fsdd.frames.npz").exists()
+    for column in ("x", "label", "id", "speaker", "part"):
+        np.testing.assert_array_equal(getattr(found, column), getattr(cached, column))
+    np.testing.assert_array_equal(found.id, audio.id)
+    assert len(prepare.load("fsdd", *folders)["audio"]) == 9
+
+
+def test_frames_of_shipped_mfcc_and_of_none():
+    whole = prepare.load("bundled", modalities=["frames"])
+    assert set(whole) == {"image", "frames"}
+    audio, found = prepare.load("espeak")["audio"], whole["frames"]
+    np.testing.assert_array_equal(found.id, audio.id)
+    length = found.x[..., -1].sum(1).astype(int)
+    assert length.min() > 3 and length.max() == found.x.shape[1] < 39
+    loud = audio.x[..., -1] > np.log(features.FLOOR) + 0.01
+    for i in (0, 1_000, 2_599):
+        first, last = np.flatnonzero(loud[i])[[0, -1]]
+        heard = audio.x[i, first : last + 1]
+        np.testing.assert_array_equal(found.x[i, : length[i], 1:13], heard[:, :12])
+        np.testing.assert_array_equal(found.x[i, : length[i], 0], heard[:, 12])
+    with pytest.raises(UserError, match=r"written_spoken has MFCC only.*MFCC frames need") as told:
+        prepare.load("written_spoken", modalities=["frames"])
+    assert "\n" not in str(told.value)
+
+
+def test_a_recording_is_read_in_one_way():
+    with pytest.raises(UserError, match="espeak is read as one of audio, frames, not as several"):
+        prepare.load("bundled", modalities=["frames", "image", "audio"])
+
+
+class OwnReader:
+    """A reader of a person's own pictures: each file holds a number, the grey of one picture."""
+
+    FOLDERS = ("mine",)
+
+    @staticmethod
+    def find(data_dir):
+        return sorted((data_dir / "mine").glob("*.txt"))
+
+    @staticmethod
+    def read(paths):
+        n = len(paths)
+        x = np.zeros((n, 28, 28), np.uint8) + np.array(
+            [int(path.read_text()) for path in paths], np.uint8
+        ).reshape(n, 1, 1)
+        ids = np.array([path.stem for path in paths])
+        parts = np.full(n, "train")
+        return Corpus("mine", x, np.zeros(n, np.int32), ids, np.full(n, ""), parts)
+
+
+@pytest.fixture
+def own(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fdigits.data.corpora.mine", OwnReader)
+    record = datasets.Dataset(
+        "mine", "mine", ("image",), own=True, folders=("mine",), needs="pictures you took"
+    )
+    monkeypatch.setitem(DATASETS, "mine", record)
+
+
+def test_own_data_of_two_folders_are_two_sets(own, tmp_path, monkeypatch, capsys):
+    for folder, grey in (("a", 10), ("b", 20)):
+        write_folder(tmp_path / folder / "mine", {"x.txt": str(grey).encode()})
+    built = []
+    build = prepare.build
+    monkeypatch.setattr(prepare, "build", lambda *args: built.append(args) or build(*args))
+    for _ in range(2):
+        for folder, grey in (("a", 10), ("b", 20)):
+            found = prepare.load("mine", tmp_path / folder, tmp_path / "cache")["image"]
+            assert found.x[0, 0, 0] == grey
+    monkeypatch.chdir(tmp_path)
+    prepare.load("mine", "a", "cache")
+    assert len(built) == 2
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_the_cache_never_answers_for_own_data_that_are_not_there(own, tmp_path):
+    write_folder(tmp_path / "a" / "mine", {"x.txt": b"10"})
+    prepare.load("mine", tmp_path / "a", tmp_path / "cache")
+    (tmp_path / "a" / "mine" / "x.txt").unlink()
+    for folder in ("a", "b"):
+        with pytest.raises(
+            UserError, match=rf"^mine is missing: put pictures you took into \S*/{folder}/mine$"
+        ):
+            prepare.load("mine", tmp_path / folder, tmp_path / "cache")
+
+
+def test_a_cache_without_its_source_says_that_it_answers(folders, capsys):
+    prepare.load("fsdd", *folders)
+    prepare.load("fsdd", *folders)
+    assert capsys.readouterr().err == ""
+    hide_source(folders[0])
+    prepare.load("fsdd", *folders)
+    assert capsys.readouterr().err == (
+        f"{folders[0]} holds no source of fsdd: the prepared file {folders[1] / 'fsdd.npz'} "
+        "is used\n"
+    )
 
 
 def test_spectrograms_of_shipped_mfcc_and_of_none():
-    whole = prepare.load("bundled", spectrogram=True)
+    whole = prepare.load("bundled", modalities=["spectrogram"])
     assert set(whole) == {"image", "spectrogram"}
     audio, pictures = prepare.load("espeak")["audio"], whole["spectrogram"]
     assert (pictures.x.shape, pictures.x.dtype) == ((len(audio), 128, 128), np.uint8)
     np.testing.assert_array_equal(pictures.id, audio.id)
-    assert set(prepare.load("digits", spectrogram=True)) == {"image"}
+    assert set(prepare.load("digits", modalities=["spectrogram"])) == {"image"}
     with pytest.raises(UserError, match="written_spoken has MFCC only") as caught:
-        prepare.load("written_spoken", spectrogram=True)
+        prepare.load("written_spoken", modalities=["spectrogram"])
     assert "\n" not in str(caught.value)
 
 
 def test_the_cache_alone_needs_numpy_only(folders):
     prepare.load("fsdd", *folders)
-    prepare.load("fsdd", *folders, spectrogram=True)
+    prepare.load("fsdd", *folders, modalities=["spectrogram"])
+    prepare.load("fsdd", *folders, modalities=["frames"])
     hide_source(folders[0])
     program = f"""
         import sys
@@ -135,8 +249,10 @@ def test_the_cache_alone_needs_numpy_only(folders):
         folders = {str(folders[0])!r}, {str(folders[1])!r}
         assert len(prepare.load("digits_fsdd", *folders)["audio"]) == 8
         assert len(prepare.load("bundled")["audio"]) > 2000
-        assert len(prepare.load("digits_fsdd", *folders, spectrogram=True)["spectrogram"]) == 8
-        assert len(prepare.load("espeak", spectrogram=True)["spectrogram"]) > 2000
+        pair = prepare.load("digits_fsdd", *folders, modalities=["spectrogram"])
+        assert len(pair["spectrogram"]) == 8
+        assert len(prepare.load("fsdd", *folders, modalities=["frames"])["frames"]) == 8
+        assert len(prepare.load("espeak", modalities=["spectrogram"])["spectrogram"]) > 2000
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
 
@@ -216,10 +332,6 @@ def test_fingerprint_knows_the_recipe_not_the_folder(tmp_path):
 
 
 def test_names(folders):
-    assert prepare.members("reduced_mnist_audio_mnist") == ("reduced_mnist", "audio_mnist")
-    assert prepare.members("bundled") == ("digits", "espeak")
-    assert prepare.is_paired("written_spoken")
-    assert not prepare.is_paired("mnist_fsdd")
     pair = prepare.load("digits_fsdd", *folders)
     assert (pair["image"].name, pair["audio"].name) == ("digits", "fsdd")
     with pytest.raises(

@@ -14,8 +14,8 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from benchmarks.systems import SYSTEMS, load_config
 from fdigits.models import attention, classifiers, encoders, fusion, layers
-from tests.test_config import get_config
 
 GOLDEN = Path(__file__).with_name("torch_twins.npz")
 Arrays = dict[str, np.ndarray]
@@ -52,24 +52,8 @@ MODULES = {
         + [("low_rank", 1), ("cross_attention", 1)]
     },
 }
-FUSIONS = ("concat", "add", "weighted", "gated", "low_rank", "cross_attention", "late")
-MODELS = {
-    "image_cnn": ("image", ""),
-    "audio_cnn": ("audio", ""),
-    "audio_lstm": ("audio", "net=lstm"),
-    "hybrid_cnn": ("hybrid", ""),
-    "hybrid_lstm": ("hybrid", "audio=lstm"),
-    **{f"fusion_{x}": ("weighted_fusion", f"fusion={x}") for x in (*FUSIONS, "image", "audio")},
-    **{f"conv1d_{x}": ("conv1d_fusion", f"modality={x}") for x in ("fusion", "image", "audio")},
-    **{f"attention_{x}": ("attention", x) for x in ("base", "spatial", "self", "cbam", "se")},
-    **{f"spectrogram_{x}": ("spectrogram", x) for x in ("lenet", "cbam", "hybrid")},
-}
+MODELS = tuple(name for name in SYSTEMS if name != "augmentation")  # its model is attention_base's
 INPUTS = {"image": (3, 28, 28, 1), "audio": (3, 39, 13), "spectrogram": (3, 128, 128, 3)}
-
-
-def load_config(name: str):
-    """The config of `MODELS[name]`."""
-    return get_config(*MODELS[name])
 
 
 def normal(rng: np.random.RandomState, shape: tuple[int, ...]) -> np.ndarray:
@@ -92,6 +76,12 @@ def draw(shapes: dict, rng: np.random.RandomState) -> Arrays:
         path: value(path.rpartition("/")[2], normal(rng, leaf.shape))
         for path, leaf in sorted(flatten_dict(kept, sep="/").items())
     }
+
+
+def variables(module: nn.Module, *args) -> dict:
+    """Values of a module's variables, without the random numbers that take long to compile."""
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *args))
+    return unflatten_dict(draw(shapes, np.random.RandomState(0)), sep="/")
 
 
 def value(leaf: str, x: np.ndarray) -> np.ndarray:

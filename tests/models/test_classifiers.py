@@ -1,16 +1,29 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fdigits.config import base
+from benchmarks.systems import SYSTEMS, load_config
+from fdigits.config import base, stage_config
 from fdigits.errors import UserError
 from fdigits.models import classifiers
+from tests.models import parity
 
 BATCH = {
     "image": jnp.zeros((2, 28, 28, 1)),
     "audio": jnp.zeros((2, 39, 13)),
     "spectrogram": jnp.zeros((2, 128, 128, 3)),
+}
+
+MODELS = {
+    "image": dict(name="image"),
+    "plain": dict(name="image", image="plain"),
+    "recording": dict(name="audio", audio="lstm"),
+    "spectrogram": dict(name="spectrogram"),
+    "hybrid": dict(name="hybrid"),
+    "fusion": dict(name="fusion", audio="mlp"),
 }
 
 # By hand: a 3 x 3 convolution has 9·in·out + out, BatchNorm 2·n, a dense layer in·out + out,
@@ -46,8 +59,23 @@ NORM = 2 * 6 + 2 * 16
 SQUEEZE_LENET = (6 * 1 + 1) + (1 * 6 + 6) + (16 * 2 + 2) + (2 * 16 + 16)
 
 
+def model_of(**fields):
+    config = base("x", "bundled")
+    config.model.update(**fields)
+    return config.model
+
+
+def shapes(**fields):
+    module = classifiers.make(model_of(**fields))
+    return jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), BATCH)
+
+
+def count(tree):
+    return sum(x.size for x in jax.tree.leaves(tree))
+
+
 @pytest.mark.parametrize(
-    ("name", "audio", "width", "count"),
+    ("name", "audio", "width", "expected"),
     [
         ("image", "cnn", 128, IMAGE + 1290),
         ("audio", "cnn", 128, AUDIO + 1290),
@@ -56,27 +84,14 @@ SQUEEZE_LENET = (6 * 1 + 1) + (1 * 6 + 6) + (16 * 2 + 2) + (2 * 16 + 16)
         ("hybrid", "lstm", 128, IMAGE + LSTM + (64 * 128 + 128) + JOINT),
     ],
 )
-def test_parameters_are_counted_by_hand(name, audio, width, count):
-    config = base("x", "bundled")
-    config.model.update(name=name, audio=audio, width=width)
-    model = classifiers.make(config.model)
-    variables = model.init(jax.random.key(0), BATCH, train=False)
-    assert sum(x.size for x in jax.tree.leaves(variables["params"])) == count
-    outputs = model.apply(variables, BATCH, train=False)
+def test_parameters_are_counted_by_hand(name, audio, width, expected):
+    model = model_of(name=name, audio=audio, width=width)
+    module, variables = classifiers.make(model), shapes(**model)
+    assert count(variables["params"]) == expected
+    outputs = jax.eval_shape(lambda v, x: module.apply(v, x, train=False), variables, BATCH)
     assert outputs["logits"].shape == (2, 10)
-    for modality in classifiers.modalities(config.model):
+    for modality in classifiers.modalities(model):
         assert outputs[modality].shape == (2, width)
-
-
-def shapes(**model):
-    config = base("x", "bundled")
-    config.model.update(**model)
-    module = classifiers.make(config.model)
-    return jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), BATCH)
-
-
-def count(tree):
-    return sum(x.size for x in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize(
@@ -143,18 +158,28 @@ def test_r4s_spectrogram_models_are_counted_by_hand(attention, expected, statist
     assert LENET == 1_628_726 and LENET + 2 * NORM + SQUEEZE_LENET + 44 == 1_628_959
 
 
-def apply(batch, train=False, **model):
-    """Outputs and what else the model leaves, of random values."""
-    config = base("x", "bundled")
-    config.model.update(**model)
-    module = classifiers.make(config.model)
-    batch = {k: jax.random.normal(jax.random.key(1), v.shape) for k, v in batch.items()}
-    variables = jax.jit(lambda: module.init(jax.random.key(0), batch, train=False))()
-    variables = {k: v for k, v in variables.items() if k in ("params", "batch_stats")}
-    mutable = ["losses", "batch_stats"]
-    return variables, *module.apply(
-        variables, batch, train, rngs={"dropout": jax.random.key(2)}, mutable=mutable
-    )
+def normal(seed, shape):
+    return np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+
+
+def given(**fields):
+    """The module, values of its variables such as a trained one has, and what it reads."""
+    model = model_of(**fields)
+    module = classifiers.make(model)
+    batch = {name: normal(1, BATCH[name].shape) for name in classifiers.modalities(model)}
+    return module, parity.variables(module, batch, False), batch
+
+
+def apply(train=False, **fields):
+    """Params, outputs and what else the model leaves, of random values."""
+    module, variables, batch = given(**fields)
+
+    @jax.jit
+    def values(variables, batch):
+        rngs = {"dropout": jax.random.key(2, impl="rbg")}
+        return module.apply(variables, batch, train, rngs=rngs, mutable=["losses", "batch_stats"])
+
+    return variables["params"], *values(variables, batch)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +193,7 @@ def apply(batch, train=False, **model):
     ],
 )
 def test_outputs_have_their_shapes(model, widths):
-    _, outputs, _ = apply(BATCH, **model)
+    _, outputs, _ = apply(**model)
     expected = {modality: (2, width) for modality, width in widths.items()}
     expected |= {"logits": (2, 10)} | ({"weights": (2, 2)} if "weighted" in model.values() else {})
     assert {name: array.shape for name, array in outputs.items()} == expected
@@ -177,8 +202,8 @@ def test_outputs_have_their_shapes(model, widths):
 
 @pytest.mark.parametrize("attention", ["none", "cbam", "hybrid"])
 def test_only_the_hybrids_dense_kernels_are_penalised(attention):
-    variables, _, left = apply(BATCH, train=True, name="spectrogram", attention=attention)
-    dense = [variables["params"]["encoder"][f"Dense_{n}"]["kernel"] for n in range(2)]
+    params, _, left = apply(train=True, name="spectrogram", attention=attention)
+    dense = [params["encoder"][f"Dense_{n}"]["kernel"] for n in range(2)]
     squares = 1e-3 * sum(float(jnp.square(kernel).sum()) for kernel in dense)
     sown = sum(map(float, jax.tree.leaves(left.get("losses", {}))))
     np.testing.assert_allclose(sown, squares if attention == "hybrid" else 0, rtol=1e-5)
@@ -190,23 +215,69 @@ def test_an_unknown_attention_is_told_the_nearest():
 
 
 def test_a_third_block_and_other_filters_are_a_config():
-    config = base("x", "bundled")
-    config.model.update(name="image", filters=(32, 64, 128))
-    model = classifiers.make(config.model)
-    variables = model.init(jax.random.key(0), BATCH, train=False)
-    kernels = [k for k in variables["params"]["encoder"] if k.startswith("Conv")]
-    assert len(kernels) == 3
-    assert variables["params"]["encoder"]["Dense_0"]["kernel"].shape == (3 * 3 * 128, 128)
+    encoder = shapes(name="image", filters=(32, 64, 128))["params"]["encoder"]
+    assert len([name for name in encoder if name.startswith("Conv")]) == 3
+    assert encoder["Dense_0"]["kernel"].shape == (3 * 3 * 128, 128)
 
 
 def test_dropout_acts_in_training_only():
-    config = base("x", "bundled")
-    model = classifiers.make(config.model)
-    batch = {k: jax.random.normal(jax.random.key(1), v.shape) for k, v in BATCH.items()}
-    variables = model.init(jax.random.key(0), batch, train=False)
+    model, variables, batch = given(name="image", filters=(4,), width=16)
 
-    def logits(key):
-        rngs = {"dropout": jax.random.key(key)}
-        return model.apply(variables, batch, train=True, rngs=rngs, mutable=True)[0]["logits"]
+    @functools.partial(jax.jit, static_argnums=1)
+    def logits(seed, train):
+        rngs = {"dropout": jax.random.key(seed, impl="rbg")}
+        return model.apply(variables, batch, train, rngs=rngs, mutable=True)[0]["logits"]
 
-    assert jnp.array_equal(logits(1), logits(1)) and not jnp.array_equal(logits(1), logits(2))
+    once, again, other = (logits(seed, True) for seed in (1, 1, 2))
+    assert jnp.array_equal(once, again) and not jnp.array_equal(once, other)
+    assert jnp.array_equal(logits(1, False), logits(2, False))
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_systems_config_sets_what_its_model_reads(system):
+    config = load_config(system)
+    for stage in (config, *(stage_config(config, name) for name in config.stages)):
+        read = classifiers.fields(stage.model)
+        unread = {name for name in classifiers.DEFAULTS if name not in read}
+        assert {name: stage.model[name] for name in unread} == {
+            name: classifiers.DEFAULTS[name] for name in unread
+        }
+        classifiers.check(stage.model)
+
+
+@pytest.mark.parametrize("name", classifiers.DEFAULTS)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_field_that_is_read_changes_the_model_and_another_is_refused(model, name):
+    fields = MODELS[model]
+    if name in ("name", "image", "audio", "attention", "fusion"):
+        value = "nonsense"
+    else:
+        value = dict(filters=(4,), width=32, hidden=(8,), dropout=0.1)[name]
+    fields = model_of(**fields)
+    read = classifiers.fields(fields)
+    before = classifiers.make(fields)
+    with fields.unlocked():
+        fields[name] = value
+    if name not in read:
+        with pytest.raises(UserError, match=rf"model\.{name} is .*model\.name={fields.name}"):
+            classifiers.make(fields)
+    elif value == "nonsense":
+        with pytest.raises(UserError, match=f"model.{name} 'nonsense' is unknown"):
+            module = classifiers.make(fields)
+            jax.eval_shape(lambda: module.init(jax.random.key(0), BATCH, train=False))
+    else:
+        assert classifiers.make(fields) != before
+
+
+def test_an_unread_field_is_told_with_those_that_the_model_has():
+    told = (
+        r"model\.hidden is \(64,\), which model\.name=hybrid, image=cnn, audio=lstm does not "
+        "have: it has audio, dropout, filters, image, width$"
+    )
+    with pytest.raises(UserError, match=told):
+        classifiers.make(model_of(name="hybrid", audio="lstm", hidden=[64]))
+
+
+def test_an_unread_field_may_have_its_default():
+    assert "hidden" not in classifiers.fields(model_of(name="hybrid"))
+    classifiers.check(model_of(name="hybrid", hidden=[]))  # as a file of JSON has it

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from fdigits.config import base
 from fdigits.errors import UserError
 from fdigits.models import classifiers, fusion
+from tests.models import parity
 
 B, D = 5, 32
 WIDTHS = dict(concat=2 * D, add=D, weighted=D, gated=D, low_rank=D, cross_attention=2 * D)
@@ -20,15 +23,19 @@ def normal(seed, *shape):
 def make(name):
     """The module, its variables and the embeddings of two modalities."""
     module, parts = fusion.make(name), [normal(0, B, D), normal(1, B, D)]
-    params = module.init(jax.random.key(0), parts).get("params", {})
-    params = jax.tree.map(lambda p: p + 0.1 * normal(2, *p.shape), params)
-    return module, {"params": params}, parts
+    return module, parity.variables(module, parts), parts
+
+
+@functools.cache
+def fuse(name):
+    """Fused embeddings, and weights or None, of variables and embeddings."""
+    return jax.jit(fusion.make(name).apply)
 
 
 @NAMES
 def test_shapes(name):
-    module, variables, parts = make(name)
-    fused, weights = module.apply(variables, parts)
+    _, variables, parts = make(name)
+    fused, weights = fuse(name)(variables, parts)
     assert fused.shape == (B, WIDTHS[name])
     if name in WITH_WEIGHTS:
         assert weights.shape == (B, 2)
@@ -39,10 +46,10 @@ def test_shapes(name):
 
 @NAMES
 def test_examples_know_nothing_of_each_other(name):
-    module, variables, parts = make(name)
+    _, variables, parts = make(name)
     order = jnp.asarray([3, 0, 4, 1, 2])
-    fused, weights = module.apply(variables, parts)
-    moved, moved_weights = module.apply(variables, [part[order] for part in parts])
+    fused, weights = fuse(name)(variables, parts)
+    moved, moved_weights = fuse(name)(variables, [part[order] for part in parts])
     np.testing.assert_allclose(moved, fused[order], atol=1e-5)
     if weights is not None:
         np.testing.assert_allclose(moved_weights, weights[order], atol=1e-6)
@@ -51,7 +58,8 @@ def test_examples_know_nothing_of_each_other(name):
 @NAMES
 def test_both_modalities_count(name):
     module, variables, parts = make(name)
-    gradients = jax.grad(lambda p: jnp.square(module.apply(variables, p)[0]).sum())(parts)
+    square = jax.jit(jax.grad(lambda p: jnp.square(module.apply(variables, p)[0]).sum()))
+    gradients = square(parts)
     assert all((jnp.abs(gradient).max(-1) > 1e-3).all() for gradient in gradients)
 
 
@@ -115,8 +123,8 @@ def test_late_is_the_mean_of_both_logits():
     config.model.update(name="fusion", fusion="late", audio="mlp", width=D, hidden=(8,))
     model = classifiers.make(config.model)
     batch = {"image": normal(3, B, 28, 28, 1), "audio": normal(4, B, 39, 13)}
-    variables = model.init(jax.random.key(0), batch, train=False)
-    outputs = model.apply(variables, batch, train=False)
+    variables = parity.variables(model, batch, False)
+    outputs = jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, batch)
     assert "weights" not in outputs
     logits = [
         classifiers.Head((8,)).apply({"params": variables["params"][head]}, outputs[modality])

@@ -3,10 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fdigits.models import encoders, kernels, layers
+from tests.models import parity
 
 DRAWS = settings(max_examples=5, deadline=None, derandomize=True)
 
@@ -54,8 +56,8 @@ def test_conv_cpu_is_conv(size, channels, kernel, padding):
     seed=st.integers(0, 99),
 )
 def test_norm_relu_pool_cpu_is_norm_relu_pool(size, batch, seed):
-    x = jax.random.permutation(jax.random.key(seed), jnp.arange(batch * size[0] * size[1] * 3.0))
-    x = x.reshape(batch, *size, 3) / x.size  # no ties
+    x = np.random.default_rng(seed).permutation(batch * size[0] * size[1] * 3)
+    x = jnp.asarray(x.reshape(batch, *size, 3) / x.size, jnp.float32)  # no ties
     scale, offset = jnp.asarray([1.5, 0.0, -0.5]), jnp.asarray([-0.1, 0.3, 0.2])
 
     def outputs(function):
@@ -67,19 +69,24 @@ def test_norm_relu_pool_cpu_is_norm_relu_pool(size, batch, seed):
         return flat
 
     agree(outputs(kernels.norm_relu_pool_cpu), outputs(kernels.norm_relu_pool), x, scale, offset)
-    for ours, theirs in zip(
-        kernels.norm_relu_pool_cpu(x, scale, offset, 1e-5)[1:],
-        kernels.norm_relu_pool(x, scale, offset, 1e-5)[1:],
-        strict=True,
-    ):
+    moments = (
+        jax.jit(lambda *args, f=function: f(*args, 1e-5)[1:])(x, scale, offset)
+        for function in (kernels.norm_relu_pool_cpu, kernels.norm_relu_pool)
+    )
+    for ours, theirs in zip(*moments, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("function", [kernels.norm_relu_pool, kernels.norm_relu_pool_cpu])
 def test_first_of_equal_maxima_takes_the_gradient(function):
     x = jnp.asarray([[0.0, 5.0], [5.0, 5.0]]).reshape(1, 2, 2, 1)
-    _, back, *_ = jax.vjp(lambda o: function(x + o, jnp.ones(1), jnp.ones(1), 1e-5)[0], 0 * x)
-    gradient = back(jnp.ones((1, 1, 1, 1)))[0].reshape(4)
+
+    @jax.jit
+    @jax.grad
+    def gradient_of_sum(shift):
+        return function(x + shift, jnp.ones(1), jnp.ones(1), 1e-5)[0].sum()
+
+    gradient = gradient_of_sum(0 * x).reshape(4)
     np.testing.assert_allclose(gradient[2], gradient[3], atol=1e-6)
     assert gradient[1] > gradient[2] + 0.1
 
@@ -87,15 +94,14 @@ def test_first_of_equal_maxima_takes_the_gradient(function):
 @pytest.mark.parametrize("function", [kernels.norm_relu_pool, kernels.norm_relu_pool_cpu])
 def test_a_nan_is_not_hidden(function):
     x = normal(0, 2, 4, 4, 1).at[0, 1, 2, 0].set(jnp.nan)
-    assert jnp.isnan(function(x, jnp.ones(1), jnp.ones(1), 1e-5)[0]).all()
+    assert jnp.isnan(jax.jit(lambda x: function(x, jnp.ones(1), jnp.ones(1), 1e-5)[0])(x)).all()
 
 
 def test_conv_block_is_flax_conv_batchnorm_relu_pool():
     x = normal(3, 4, 9, 6, 2)
     block = layers.ConvBlock(5)
-    variables = block.init(jax.random.key(0), x, train=False)
-    params = jax.tree.map(lambda p: p + 0.1 * normal(4, *p.shape), variables["params"])
-    stats = variables["batch_stats"]
+    variables = parity.variables(block, x, False)
+    params, stats = variables["params"], variables["batch_stats"]
     flax_norm = nn.BatchNorm(momentum=0.9, epsilon=1e-5)
 
     def reference(params, train):
@@ -112,7 +118,9 @@ def test_conv_block_is_flax_conv_batchnorm_relu_pool():
         return y, new["batch_stats"]
 
     for train in (True, False):
-        (a, new), (b, flax_new) = ours(params, train), reference(params, train)
+        (a, new), (b, flax_new) = (
+            jax.jit(f, static_argnums=1)(params, train) for f in (ours, reference)
+        )
         np.testing.assert_allclose(a, b, atol=1e-5)
         for name in stats:
             np.testing.assert_allclose(new[name], flax_new[name], atol=1e-5)
@@ -137,7 +145,7 @@ def test_dropout_drops_its_rate_and_keeps_the_mean(rate, batch):
 def test_lstm_is_flax_lstm(steps, batch, width):
     units = 4
     x = normal(1, batch, steps, width)
-    variables = layers.LSTM(units).init(jax.random.key(0), x)
+    variables = parity.variables(layers.LSTM(units), x)
     reference = nn.RNN(nn.OptimizedLSTMCell(units))
 
     def flax_lstm(variables, x):
@@ -164,24 +172,34 @@ def forward(variables, x):
     return Block().apply(variables, x, mutable=["batch_stats"])[0]
 
 
+def values_and_gradients(variables, x, seed):
+    """Compiled anew at each call, as the backend may be another."""
+
+    @jax.jit
+    def both(variables, x):
+        y, back = jax.vjp(forward, variables, x)
+        return y, back(seed)
+
+    return both(variables, x)
+
+
 def test_backends_share_parameters_and_results(monkeypatch):
-    x = normal(2, 2, 9, 7, 3)
-    cpu = Block().init(jax.random.key(0), x)
-    on_cpu = jax.vjp(forward, cpu, x)
+    x, seed = normal(2, 2, 9, 7, 3), normal(3, 2, 4, 3)
+    variables = parity.variables(Block(), x)
+    on_cpu = values_and_gradients(variables, x, seed)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    accelerator = Block().init(jax.random.key(0), x)
-    assert jax.tree.map(jnp.shape, cpu) == jax.tree.map(jnp.shape, accelerator)
-    on_accelerator = jax.vjp(forward, cpu, x)
-    np.testing.assert_allclose(on_cpu[0], on_accelerator[0], atol=1e-5)
-    seed = normal(3, *on_cpu[0].shape)
-    for a, b in zip(*(jax.tree.leaves(v[1](seed)) for v in (on_cpu, on_accelerator)), strict=True):
+    accelerator = parity.variables(Block(), x)
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, accelerator)
+    on_accelerator = values_and_gradients(variables, x, seed)
+    for a, b in zip(*map(jax.tree.leaves, (on_cpu, on_accelerator)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_layers_train_inside_a_scan():
     x, target = normal(4, 3, 2, 8, 8, 2), normal(5, 2, 4, 3)
-    variables = Block().init(jax.random.key(0), x[0])
+    variables = parity.variables(Block(), x[0])
 
+    @jax.jit
     def step(variables, x):
         loss, gradient = jax.value_and_grad(lambda v: jnp.square(forward(v, x) - target).mean())(
             variables
@@ -277,6 +295,51 @@ def test_of_equal_channels_the_first_takes_the_gradient():
     x = jnp.asarray([[2.0, 5.0, 5.0, 1.0], [3.0, 3.0, 3.0, 3.0]])
     gradient = jax.grad(lambda x: kernels.channel_mean_max(x)[:, 1].sum())(x)
     np.testing.assert_array_equal(gradient, [[0, 1, 0, 0], [1, 0, 0, 0]])
+
+
+class Watched(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return layers.watch(self, layers.Conv(1, (1, 1))(x))
+
+
+class Deep(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        for _ in range(11):
+            x = Watched()(x)
+        return x
+
+
+class TwoDeep(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return Deep(name="image_encoder")(x) + Deep(name="audio_encoder")(x)
+
+
+def test_the_last_activation_is_the_one_called_last_not_the_last_name():
+    """Watched_10 sorts before Watched_2."""
+    x, watching = jnp.ones((1, 2, 2, 1)), ["activations", "calls"]
+    params = jax.eval_shape(TwoDeep().init, jax.random.key(0), x)["params"]
+    params = jax.tree.map(lambda p: jnp.full(p.shape, 0.5), params)
+    y, seen = jax.jit(lambda p: TwoDeep().apply({"params": p}, x, mutable=watching))(params)
+    last = layers.last_watched(seen["calls"])
+    assert last == {
+        name: (name, "Watched_10", "activation") for name in ("image_encoder", "audio_encoder")
+    }
+    activations = flatten_dict(seen["activations"])
+    found = sum(activations[path][-1] for path in last.values())
+    np.testing.assert_array_equal(found, y)
+
+
+def test_watching_changes_nothing():
+    x = normal(0, 1, 4, 4, 1)
+    variables = parity.variables(Watched(), x)
+    of_conv = {"params": variables["params"]["Conv_0"]}
+    alone = layers.Conv(1, (1, 1)).apply(of_conv, x)
+    for mutable in (False, ["activations", "calls"]):
+        y = Watched().apply({"params": variables["params"]}, x, mutable=mutable)
+        np.testing.assert_array_equal(y[0] if mutable else y, alone)
 
 
 BACKENDS = pytest.mark.parametrize("backend", ["cpu", "gpu"])

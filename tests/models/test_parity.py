@@ -11,6 +11,10 @@ from tests.models import parity
 
 # LayerNorm takes away most of the gradients before it: PyTorch in float32 is 1.1e-5 off here.
 TOLERANCES = {"lenet_hybrid_trained": 1e-4}
+REMAKE = (
+    f"{parity.GOLDEN.name} is made by python -m tests.models.torch_twins, with PyTorch: "
+    "pip install -c constraints.txt -e '.[bench]'"
+)
 
 
 @functools.cache
@@ -20,7 +24,8 @@ def golden():
 
 
 def agree(ours, theirs, tolerance=1e-5):
-    assert ours.keys() == theirs.keys()
+    if ours.keys() != theirs.keys():
+        pytest.fail(f"{sorted(ours.keys() ^ theirs.keys())} in one alone; {REMAKE}")
     for name, value in theirs.items():
         largest = max(1.0, float(np.abs(value).max()))
         np.testing.assert_allclose(ours[name], value, atol=tolerance * largest, rtol=0)
@@ -48,6 +53,11 @@ def test_the_golden_file_is_what_pytorch_gives():
     from tests.models import torch_twins
 
     agree(torch_twins.golden(), golden(), tolerance=1e-6)
+
+
+def test_what_the_golden_file_lacks_is_told_with_its_command():
+    with pytest.raises(pytest.fail.Exception, match=r"new/logits.*tests\.models\.torch_twins"):
+        agree({"new/logits": np.zeros(1)}, of("new"))
 
 
 def test_the_golden_file_is_small():

@@ -2,7 +2,8 @@
 
 python -m tests.models.torch_twins
 
-Needs PyTorch. Computed in double precision, kept in single.
+Needs PyTorch: pip install -c constraints.txt -e '.[bench]'. Computed in double precision, kept in
+single.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmarks import twins
+from benchmarks.systems import load_config
 from tests.models import parity
 
 TWINS: dict[str, Callable[[], nn.Module]] = {
@@ -143,7 +145,7 @@ def model_values(name: str) -> parity.Arrays:
     rng = np.random.RandomState(0)
     given = parity.batch(name, rng)
     flat = {k: tensor(x) for k, x in parity.model_variables(name, given, rng).items()}
-    twin = without_dropout(twins.make(parity.load_config(name).model)).eval()
+    twin = without_dropout(twins.make(load_config(name).model)).eval()
     batch = {k: nchw(tensor(x)) if x.ndim == 4 else tensor(x) for k, x in given.items()}
     with torch.no_grad():
         logits = functional_call(twin, state(twin, flat), (batch,))

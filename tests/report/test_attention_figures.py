@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from fdigits import report
 from fdigits.errors import UserError
 from fdigits.report import artifacts, attention
-from fdigits.report.page import Picture
+from fdigits.report.page import Note, Picture
 
 ROWS = np.arange(30)  # three of each digit, as labels go 0, 1, …, 9, 0, …
 IMAGE_MAPS = {
@@ -145,7 +145,7 @@ def test_maps_over_recordings_and_spectrograms_are_drawn(tmp_path, write_run):
         ({"row": np.arange(31, 61)}, "row does not name test items"),
         ({"row": np.array(3)}, "row has shape"),
         ({"gradcam:image": np.array(0.5)}, "gradcam:image has shape"),
-        ({"gradcam:image": np.zeros((30, 0, 0))}, "is empty or larger"),
+        ({"gradcam:image": np.zeros((30, 0, 0))}, "gradcam:image is empty"),
         ({"row": np.zeros(30)}, "row does not name test items"),
     ],
 )
@@ -155,6 +155,21 @@ def test_maps_that_cannot_be_are_one_clear_line(tmp_path, write_run, change, mes
         artifacts.load(run)
     line = str(refused.value)
     assert "\n" not in line and "maps.npz" in line and str(run) in line
+
+
+def test_a_map_without_a_picture_of_its_input_is_a_note(tmp_path, write_run):
+    path = write_run(
+        tmp_path / "r", "image", {3}, maps=IMAGE_MAPS, result_says={"modalities": ["latent"]}
+    )
+    np.savez(path / "inputs.npz")
+    blocks = list(attention.looks({"net": artifacts.load(path)}))
+    notes = [block.text for block in blocks if isinstance(block, Note)]
+    assert [note.split(" is not drawn")[0] for note in notes] == [
+        "net: gradcam:image", "net: attention:CBAM_0/spatial",
+    ]  # fmt: skip
+    assert [block.name for block in blocks if isinstance(block, Picture)] == [
+        "attention_net_cbam_0_channel"
+    ]
 
 
 def test_maps_cut_in_half_are_refused(tmp_path, write_run):

@@ -54,6 +54,53 @@ def test_curves_show_both_parts_of_every_run_and_survive_perfect_accuracy():
     assert [text.get_text() for text in figure.legends[0].texts] == ["a", "b"]
 
 
+def epochs(*figures: dict[str, float]) -> list[dict]:
+    return [
+        {"epoch": epoch, "train": part, "validation": part | {"only_here": 1.0}}
+        for epoch, part in enumerate(figures, 1)
+    ]
+
+
+def test_curves_have_a_panel_for_each_figure_of_both_parts():
+    plain = epochs(
+        {"loss": 2.0, "elbo": -3.0, "kl_term": 1.0}, {"loss": 1.0, "elbo": -2.0, "kl_term": 0.5}
+    )
+    other = epochs({"loss": 0.5, "elbo": 4.0})
+    histories = {"a": plain, "b": other}
+    assert figures.scalars(histories) == ["loss", "elbo", "kl_term"]
+    drawn = figures.curves(histories)
+    panels = {axes.get_ylabel(): axes for axes in drawn.axes if axes.get_ylabel()}
+    assert list(panels) == ["loss", "elbo", "kl term"]
+    assert [axes.get_yscale() for axes in panels.values()] == ["log", "linear", "log"]
+    assert [len(axes.lines) for axes in panels.values()] == [4, 4, 2]
+    assert [text.get_text() for text in drawn.legends[0].texts] == ["a", "b"]
+    assert not drawn.axes[3].axison
+
+
+def test_a_negative_loss_is_drawn_as_it_is():
+    axes = figures.curves({"a": epochs({"loss": -1.0}, {"loss": 2.0})}).axes[0]
+    assert axes.get_yscale() == "linear" and axes.lines[0].get_ydata().tolist() == [-1.0, 2.0]
+
+
+def test_a_figure_that_an_epoch_lacks_is_not_drawn():
+    history = epochs({"loss": 1.0, "error": 1.0}, {"loss": 1.0})
+    assert figures.scalars({"a": history}) == ["loss"]
+    with pytest.raises(ValueError, match="no figure"):
+        figures.curves({"a": epochs({"loss": 1.0}, {})})
+
+
+def test_frames_end_where_their_sound_ends():
+    generator = np.random.default_rng(0)
+    frames = np.zeros((20, 90, 14), np.float32)
+    for item, length in enumerate(range(30, 50)):
+        frames[item, :length] = generator.normal(5, 2, size=(length, 14))
+        frames[item, :length, -1] = 1
+    image = figures.frames(frames, np.arange(20) % 10).axes[0].images[0].get_array()
+    assert image.shape == (13, 39)  # the longest of the ten drawn
+    assert not image.mask[:, :30].any() and image.mask[:, 30:].all()
+    assert abs(image[:, :30].mean()) < 0.3
+
+
 def test_recordings_name_their_axes():
     generator = np.random.default_rng(0)
     audio = generator.normal(size=(20, 39, 13)).astype(np.float16)

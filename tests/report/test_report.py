@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import shutil
@@ -6,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from fdigits import report
 from fdigits.errors import UserError
@@ -68,11 +70,7 @@ def run_copy(trio, tmp_path):
     return shutil.copytree(trio[2], tmp_path / "run")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["config.json", "result.json", "metrics.jsonl", "predictions.npz", "inputs.npz",
-     "embeddings.npz"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", ["config.json", "result.json", "metrics.jsonl"])
 def test_a_missing_file_is_one_clear_line_and_status_2(trio, tmp_path, capsys, name):
     run = run_copy(trio, tmp_path)
     (run / name).unlink()
@@ -85,13 +83,49 @@ def test_a_missing_file_is_one_clear_line_and_status_2(trio, tmp_path, capsys, n
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl", "predictions.npz", "inputs.npz"])
+ARRAYS = ["predictions.npz", "inputs.npz", "embeddings.npz"]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_missing_arrays_are_one_clear_line_that_says_how_to_make_them_anew(trio, tmp_path, name):
+    run = run_copy(trio, tmp_path)
+    (run / name).unlink()
+    with pytest.raises(UserError) as refused:
+        report.write([run], tmp_path / "out")
+    line = str(refused.value)
+    assert line.startswith(f"{run / name} is missing: run the command again") and "\n" not in line
+    assert line.endswith("it is made anew from the checkpoint")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl", *ARRAYS])
 def test_a_file_cut_in_half_is_refused(trio, tmp_path, name):
     run = run_copy(trio, tmp_path)
     content = (run / name).read_bytes()
     (run / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=re.escape(str(run / name))):
+    with pytest.raises(UserError, match=re.escape(str(run / name))) as refused:
         artifacts.load(run)
+    anew = "delete it and run the command again: it is made anew from the checkpoint"
+    assert (anew if name in ARRAYS else artifacts.AGAIN) in str(refused.value)
+
+
+def test_old_words_still_draw(trio, tmp_path):
+    run = run_copy(trio, tmp_path)
+    config = json.loads((run / "config.json").read_text())
+    config["protocol"], config["data"]["split"] = "report", "report"
+    (run / "config.json").write_text(json.dumps(config))
+    result = json.loads((run / "result.json").read_text())
+    result["reported"], result["protocol"] = result.pop("paper"), "report, test part validates"
+    (run / "result.json").write_text(json.dumps(result))
+    read = artifacts.load(run)
+    assert read.task == "classify" and words.short_protocol(read) == "paper †"
+    report.write([run], tmp_path / "out")
+    text = (tmp_path / "out/report.md").read_text()
+    assert "| paper † | 0 |" in text and "| 99.74 | 0.997 | R0 Table 7 |" in text
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(report.table([result]))
+    shown = console.export_text()
+    assert "paper †" in shown and "99.74" in shown
 
 
 def test_a_run_that_is_none_is_refused(tmp_path):
@@ -182,10 +216,10 @@ def test_the_surest_errors_come_first(tmp_path, write_run):
     [
         ("bundled", "official", "voices of train and test are disjoint"),
         ("bundled", "random", "keeps identical items together shares speakers"),
-        ("mnist_fsdd", "report", "14:3:3 split (the report's) shares speakers"),
+        ("mnist_fsdd", "paper", "14:3:3 split (the paper's) shares speakers"),
         ("mnist_fsdd", "official", "which shares speakers"),
         ("reduced_mnist_audio_mnist", "speaker", "no speaker stands in two splits"),
-        ("written_spoken", "report", "shares speakers and repeated recordings"),
+        ("written_spoken", "paper", "shares speakers and repeated recordings"),
     ],
 )
 def test_a_protocol_says_what_it_shares(tmp_path, data, split, said, write_run):

@@ -22,33 +22,33 @@ def width(interval: tuple[float, float]) -> float:
 
 
 def test_cluster_bootstrap_is_wider_where_clusters_err_together():
-    cluster_n = np.repeat(np.arange(60), 20)
-    correct_n = cluster_n % 10 != 0
-    clustered = statistics.cluster_bootstrap(correct_n, cluster_n)
-    assert width(clustered) > 3 * width(statistics.wilson(int(correct_n.sum()), 1200))
+    cluster_N = np.repeat(np.arange(60), 20)
+    correct_N = cluster_N % 10 != 0
+    clustered = statistics.cluster_bootstrap(correct_N, cluster_N)
+    assert width(clustered) > 3 * width(statistics.wilson(int(correct_N.sum()), 1200))
     assert clustered[0] < 0.9 < clustered[1]
 
 
 def test_cluster_bootstrap_agrees_with_wilson_where_items_are_independent():
-    correct_n = np.random.default_rng(0).random(2000) < 0.9
-    alone = statistics.cluster_bootstrap(correct_n, np.arange(2000))
-    assert alone == pytest.approx(statistics.wilson(int(correct_n.sum()), 2000), abs=0.004)
+    correct_N = np.random.default_rng(0).random(2000) < 0.9
+    alone = statistics.cluster_bootstrap(correct_N, np.arange(2000))
+    assert alone == pytest.approx(statistics.wilson(int(correct_N.sum()), 2000), abs=0.004)
 
 
 def test_cluster_bootstrap_without_an_error_counts_clusters_not_items():
-    cluster_n = np.repeat(np.arange(20), 50)
-    right = statistics.cluster_bootstrap(np.ones(1000, bool), cluster_n)
-    wrong = statistics.cluster_bootstrap(np.zeros(1000, bool), cluster_n)
+    cluster_N = np.repeat(np.arange(20), 50)
+    right = statistics.cluster_bootstrap(np.ones(1000, bool), cluster_N)
+    wrong = statistics.cluster_bootstrap(np.zeros(1000, bool), cluster_N)
     assert right == statistics.wilson(20, 20)
     assert wrong == statistics.wilson(0, 20)
 
 
 def test_accuracy_interval_clusters_by_the_source_that_repeats():
-    cluster_n = np.repeat(np.arange(60), 20)
-    correct_n = cluster_n % 10 != 0
-    sources = {"image": np.arange(1200), "audio": cluster_n}
-    assert statistics.accuracy_interval(correct_n, sources).method == "bootstrap by audio"
-    assert statistics.accuracy_interval(correct_n, {"image": np.arange(1200)}).method == "Wilson"
+    cluster_N = np.repeat(np.arange(60), 20)
+    correct_N = cluster_N % 10 != 0
+    sources = {"image": np.arange(1200), "audio": cluster_N}
+    assert statistics.accuracy_interval(correct_N, sources).method == "bootstrap by audio"
+    assert statistics.accuracy_interval(correct_N, {"image": np.arange(1200)}).method == "Wilson"
 
 
 def two_models(only_a: int, only_b: int, both: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,6 +78,6 @@ def test_sign_flip_is_mcnemar_where_items_are_alone():
 
 def test_paired_p_grows_where_one_recording_makes_all_the_difference():
     a, b = two_models(0, 30, 30)
-    cluster_n = np.array([0] * 30 + list(range(1, 31)))
+    cluster_N = np.array([0] * 30 + list(range(1, 31)))
     assert statistics.paired_p(a, b, {}) < 1e-6
-    assert statistics.paired_p(a, b, {"audio": cluster_n}) == 1.0
+    assert statistics.paired_p(a, b, {"audio": cluster_N}) == 1.0

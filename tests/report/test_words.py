@@ -12,8 +12,8 @@ from fdigits.report.page import Grid
 OFFICIAL_TEST_VALIDATES = {"protocol": "official, test part validates"}
 
 
-def reported(**figures) -> dict:
-    return {"reported": {"accuracy": 0.0, "macro_f1": 0.0} | figures}
+def paper(**figures) -> dict:
+    return {"paper": {"accuracy": 0.0, "macro_f1": 0.0} | figures}
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_venn_diagram_of_many_takes_one_of_each_kind(tmp_path, write_run):
 
 def test_the_test_part_validating_is_said_at_length_and_in_short(load):
     run = load("image", set(), data="digits", split="official", result_says=OFFICIAL_TEST_VALIDATES)
-    said = "as in the report, the test part also validates and the last weights are tested"
+    said = "as in the paper, the test part also validates and the last weights are tested"
     assert said in words.setting(run)
     assert any("test part also serves as validation part" in note for note in words.notes(run))
     assert words.short_protocol(run) == "official †"
@@ -79,17 +79,17 @@ def test_a_run_with_a_validation_part_says_no_such_thing(load):
 @pytest.mark.parametrize(
     ("ratio", "protocol", "source", "said"),
     [
-        (None, "report", "R0 Table 7", "a random 14:3:3 split (the report's) shares"),
-        ([14, 3, 3], "report", "R0 Table 7", "a random 14:3:3 split (the report's) shares"),
-        ([8, 1, 1], "report", "R4 Table 13", "a random 8:1:1 split (the report's) shares"),
-        ([7, 1, 2], "report", "R1 Table 1", "a random 7:1:2 split shares"),
-        ([7, 1, 2], "report, test part validates", "R1 Table 1", "8:2 split (the report's) shares"),
+        (None, "paper", "R0 Table 7", "a random 14:3:3 split (the paper's) shares"),
+        ([14, 3, 3], "paper", "R0 Table 7", "a random 14:3:3 split (the paper's) shares"),
+        ([8, 1, 1], "paper", "R4 Table 13", "a random 8:1:1 split (the paper's) shares"),
+        ([7, 1, 2], "paper", "R1 Table 1", "a random 7:1:2 split shares"),
+        ([7, 1, 2], "paper, test part validates", "R1 Table 1", "8:2 split (the paper's) shares"),
     ],
 )
 def test_a_random_split_names_its_ratio(load, ratio, protocol, source, said):
     run = load(
         "audio", set(), data="fsdd", data_says={"ratio": ratio} if ratio else {},
-        result_says={"protocol": protocol} | reported(accuracy=0.9, source=source),
+        result_says={"protocol": protocol} | paper(accuracy=0.9, source=source),
     )  # fmt: skip
     assert said in words.setting(run)
 
@@ -106,7 +106,7 @@ def test_a_random_split_names_its_ratio(load, ratio, protocol, source, said):
     ],
 )
 def test_stand_ins_are_known_for_each_report(load, source, data, original):
-    run = load("image", set(), data=data, result_says=reported(accuracy=0.9, source=source))
+    run = load("image", set(), data=data, result_says=paper(accuracy=0.9, source=source))
     assert words.stands_in_for(run) == original
     assert ("standing in for" in words.setting(run)) == bool(original)
 
@@ -126,22 +126,22 @@ def test_how_many_pictures_were_trained_on_is_said(load):
     assert "at most 300 training pictures of each class and 1,000 augmented" in words.setting(run)
 
 
-def test_what_is_reported_is_shown_be_it_accuracy_or_f1(load):
+def test_what_a_paper_gives_is_shown_be_it_accuracy_or_f1(load):
     run = load("fusion", set(), result_says={"modalities": ["image", "audio"]}
-               | reported(macro_f1=0.992, source="R1 Table 1"))  # fmt: skip
-    assert words.reported(run) == {"macro_f1": 0.992, "source": "R1 Table 1"}
+               | paper(macro_f1=0.992, source="R1 Table 1"))  # fmt: skip
+    assert words.paper(run) == {"macro_f1": 0.992, "source": "R1 Table 1"}
     grid = next(block for block in build.results({"net": run}) if isinstance(block, Grid))
     assert grid.rows[0][9:] == ["–", "0.992", "R1 Table 1"]
-    assert terminal.reported_figure(run.result["reported"]) == "F1 0.992"
-    assert terminal.reported_figure({"accuracy": 0.9922, "macro_f1": 0.0}) == "99.22"
-    assert terminal.reported_figure({}) == "–"
+    assert terminal.paper_figure(run.result["paper"]) == "F1 0.992"
+    assert terminal.paper_figure({"accuracy": 0.9922, "macro_f1": 0.0}) == "99.22"
+    assert terminal.paper_figure({}) == "–"
 
 
 def test_the_terminal_table_fits_120_columns(trio):
     from rich.console import Console
 
     result = json.loads((trio[2] / "result.json").read_text()) | OFFICIAL_TEST_VALIDATES
-    result |= {"dataset": "reduced_mnist"} | reported(macro_f1=0.992)
+    result |= {"dataset": "reduced_mnist"} | paper(macro_f1=0.992)
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(report.table([result]))
     lines = console.export_text().splitlines()
@@ -174,3 +174,34 @@ def test_the_grid_of_augmentations_names_each(tmp_path, write_run):
     )
     with pytest.raises(UserError, match=r"augmentations\.npz: image has shape"):
         artifacts.load(broken)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("bundled", "scikit-learn digits × eSpeak NG (synthetic speech); official split, voices"),
+        ("mnist", "MNIST; a random 14:3:3 split; seed 0"),
+        ("gsc_digits", "Speech Commands digits; a random 14:3:3 split shares speakers"),
+        ("of_later_code", "of_later_code; a random 14:3:3 split; seed 0"),
+    ],
+)
+def test_a_run_that_names_no_split_has_its_data_sets_own(load, data, said):
+    run = load("image", set(), data=data, split="", result_says=paper(source=""))
+    assert said in words.setting(run)
+
+
+def test_a_recording_counts_once_though_the_run_left_no_frames(load):
+    run = load("hybrid", set(), result_says={"modalities": ["image", "frames"]})
+    del run.inputs["audio"]
+    assert list(run.held) == ["image"] and list(run.seen()) == ["image", "frames"]
+    assert len(np.unique(run.seen()["frames"])) == 30
+
+
+def test_a_run_may_leave_no_picture_of_frames(tmp_path, write_run):
+    path = write_run(tmp_path / "r", "image", set(), result_says={"modalities": ["frames"]})
+    assert artifacts.load(path).kind == "frames"
+
+
+def test_a_model_that_reads_codes_sees_all_they_are_made_of(load):
+    run = load("hybrid", set(), result_says={"modalities": ["image_code", "audio_code"]})
+    assert set(run.seen()) == {"image", "audio"}

@@ -12,6 +12,8 @@ from fdigits.data.corpora import audio_files
 from fdigits.data.corpus import Recordings
 from fdigits.errors import UserError
 
+FOLDERS = ("audio_mnist", "AudioMNIST", "audio_mnist_sample")
+
 _NAME = re.compile(
     r"(?:^|/)(?P<speaker>\d\d)/(?P<id>(?P<digit>\d)_(?P=speaker)_(?P<take>\d+))\.wav$"
 )
@@ -22,8 +24,7 @@ _TEST = {5, 13, 18, 22, 26, 32, 33, 42, 45, 51, 52, 60}
 
 
 def find(data_dir: Path) -> list[Path]:
-    folders = ("audio_mnist", "AudioMNIST", "audio_mnist_sample")
-    return audio_files.find(data_dir, folders, parse)
+    return audio_files.find(data_dir, FOLDERS, parse)
 
 
 def read(paths: list[Path], keep_offset: bool = False) -> Recordings:

@@ -9,11 +9,13 @@ from pathlib import Path
 from fdigits.data.corpora import audio_files
 from fdigits.data.corpus import Recordings
 
+FOLDERS = ("fsdd", "free-spoken-digit-dataset")
+
 _NAME = re.compile(r"(?:^|/)(?P<id>(?P<digit>\d)_(?P<speaker>[A-Za-z]+)_(?P<index>\d+))\.wav$")
 
 
 def find(data_dir: Path) -> list[Path]:
-    return audio_files.find(data_dir, ("fsdd", "free-spoken-digit-dataset"), parse)
+    return audio_files.find(data_dir, FOLDERS, parse)
 
 
 def read(paths: list[Path], keep_offset: bool = False) -> Recordings:

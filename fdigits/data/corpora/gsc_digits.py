@@ -13,6 +13,8 @@ from fdigits.data.corpora import audio_files
 from fdigits.data.corpora.bundled import WORDS
 from fdigits.data.corpus import Recordings
 
+FOLDERS = ("gsc_digits", "speech_commands")
+
 _NAME = re.compile(
     rf"(?:^|/)(?P<id>(?P<word>{'|'.join(WORDS)})/(?P<speaker>[^/]+)_nohash_\d+)\.wav$"
 )
@@ -21,7 +23,7 @@ _TFDS_DOWNLOAD = "downloads/**/*speech_command_v0*.tar.gz"
 
 
 def find(data_dir: Path) -> list[Path]:
-    found = audio_files.find(data_dir, ("gsc_digits", "speech_commands"), parse)
+    found = audio_files.find(data_dir, FOLDERS, parse)
     return found or sorted(data_dir.glob(_TFDS_DOWNLOAD))[:1]
 
 

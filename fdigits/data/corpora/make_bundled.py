@@ -17,7 +17,8 @@ from fdigits.data import features
 from fdigits.data.corpora import synthesiser
 from fdigits.data.corpora.bundled import FEATURES, FOLDER, SAMPLES, WORDS
 from fdigits.data.corpora.synthesiser import Utterance
-from fdigits.data.corpus import Recordings
+from fdigits.data.corpus import CLASSES, PARTS, Recordings
+from fdigits.data.pictures import BOX, centre
 from fdigits.errors import exit_cleanly
 from fdigits.files import atomic, write_arrays
 
@@ -31,8 +32,6 @@ MALE = (
     "grandpa gustave ian iven john kaukovalta m1 m2 m3 m4 m5 m6 m7 m8 marcelo max norbert paul "
     "quincy rob travis victor"
 )
-PARTS = ("train", "validation", "test")
-_BOX, _SIDE = 20, 28  # MNIST: the digit's longer side, the picture's
 
 
 def voices(seed: int = SEED) -> dict[str, str]:
@@ -86,15 +85,10 @@ def like_mnist(picture: np.ndarray) -> np.ndarray:
     ink = np.argwhere(picture > 0)
     (top, left), (bottom, right) = ink.min(0), ink.max(0) + 1
     box = np.pad(picture[top:bottom, left:right].astype(np.float64), 1)
-    scale = _BOX / max(bottom - top, right - left)
+    scale = BOX / max(bottom - top, right - left)
     grown = ndimage.zoom(box, scale, order=3, mode="grid-constant", grid_mode=True)
     grown = 255 * np.clip((grown / grown.max() - 0.1) / 0.8, 0, 1)  # no ringing, MNIST's contrast
-    height, width = grown.shape
-    frame = np.zeros((3 * _SIDE, 3 * _SIDE))
-    row, column = ndimage.center_of_mass(grown)
-    row, column = round(1.5 * _SIDE - row), round(1.5 * _SIDE - column)
-    frame[row : row + height, column : column + width] = grown
-    return np.round(frame[_SIDE : 2 * _SIDE, _SIDE : 2 * _SIDE]).astype(np.uint8)
+    return centre(grown)
 
 
 def handwriting(seed: int = SEED) -> dict[str, np.ndarray]:
@@ -105,7 +99,7 @@ def handwriting(seed: int = SEED) -> dict[str, np.ndarray]:
     label = source.target.astype(np.int32)
     part = np.empty(len(label), "U10")
     rng = np.random.default_rng([seed, 3])
-    for digit in range(10):
+    for digit in range(CLASSES):
         rows = rng.permutation(np.flatnonzero(label == digit))
         cuts = np.round(np.array([0.7, 0.85]) * len(rows)).astype(int)
         for name, piece in zip(PARTS, np.split(rows, cuts), strict=True):
@@ -128,7 +122,7 @@ def make(target: Path) -> None:
         "picture": _one_per_digit(pictures["label"], pictures["part"]),
         "recording": _one_per_digit(recordings.label, recordings.part),
     }
-    for digit in range(10):
+    for digit in range(CLASSES):
         _write_png(target / SAMPLES / f"{digit}.png", pictures["image"][shown["picture"][digit]])
         row = shown["recording"][digit]
         _write_wav(target / SAMPLES / f"{digit}.wav", recordings.signal[row])
@@ -153,7 +147,7 @@ def make(target: Path) -> None:
 def _one_per_digit(label: np.ndarray, part: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng([SEED, 4])
     return np.array(
-        [rng.choice(np.flatnonzero((label == d) & (part == "test"))) for d in range(10)]
+        [rng.choice(np.flatnonzero((label == d) & (part == "test"))) for d in range(CLASSES)]
     )
 
 

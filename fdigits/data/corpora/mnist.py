@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fdigits.data.corpus import Corpus, check
+from fdigits.data.corpus import SIDE, Corpus, check
 from fdigits.errors import UserError
 
+FOLDERS = ("mnist",)
 # of the uncompressed bytes
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -24,7 +25,7 @@ def find(data_dir: Path) -> list[Path]:
     found = [
         path
         for name in MD5
-        for path in (data_dir / "mnist" / f"{name}.gz", data_dir / "mnist" / name)
+        for path in (data_dir / FOLDERS[0] / f"{name}.gz", data_dir / FOLDERS[0] / name)
         if path.is_file()
     ]
     by_name = {path.name.removesuffix(".gz"): path for path in found}
@@ -83,8 +84,8 @@ def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
             f"{path}: cut or damaged: {len(content)} bytes uncompressed, "
             f"its header promises {expected}: fetch it again"
         )
-    if dimensions == 3 and shape[1:] != (28, 28):
-        raise UserError(f"{path}: images of {shape[1:]}, expected (28, 28)")
+    if dimensions == 3 and shape[1:] != (SIDE, SIDE):
+        raise UserError(f"{path}: images of {shape[1:]}, expected {(SIDE, SIDE)}")
     if md5 and hashlib.md5(content).hexdigest() != md5:
         raise UserError(f"{path}: not the published file (md5 differs): fetch it again")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

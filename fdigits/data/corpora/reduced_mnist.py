@@ -1,4 +1,4 @@
-"""Reduced MNIST as report R4 uses it: 1,000 training and 200 test images of each class.
+"""Reduced MNIST as R4 uses it: 1,000 training and 200 test images of each class.
 
 Its pictures cannot be had, so it is derived: the first of each class in MNIST's order.
 """
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from fdigits.data.corpora import mnist
-from fdigits.data.corpora.mnist import find
-from fdigits.data.corpus import Corpus
+from fdigits.data.corpora.mnist import FOLDERS, find
+from fdigits.data.corpus import CLASSES, Corpus
 
-__all__ = ["find", "read", "reduce"]
+__all__ = ["FOLDERS", "find", "read", "reduce"]
 
 PER_CLASS = {"train": 1_000, "test": 200}
 
@@ -27,6 +27,6 @@ def reduce(corpus: Corpus) -> Corpus:
     rows = [
         np.flatnonzero((corpus.part == part) & (corpus.label == digit))[:count]
         for part, count in PER_CLASS.items()
-        for digit in range(10)
+        for digit in range(CLASSES)
     ]
     return dataclasses.replace(corpus.take(np.sort(np.concatenate(rows))), name="reduced_mnist")

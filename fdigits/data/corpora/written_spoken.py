@@ -13,12 +13,22 @@ from pathlib import Path
 
 import numpy as np
 
+from fdigits.config import DATA
 from fdigits.data import features
 from fdigits.data.corpora import gsc_digits
-from fdigits.data.corpus import COEFFICIENTS, FRAMES, Corpus, Recordings, check
+from fdigits.data.corpus import (
+    CLASSES,
+    COEFFICIENTS,
+    FRAMES,
+    SIDE,
+    Corpus,
+    Recordings,
+    check,
+)
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic
 
+FOLDERS = ("written_spoken",)
 DATABASE = tuple(
     f"{kind}_{part}.npy" for part in ("train", "test") for kind in ("data_wr", "data_sp", "labels")
 )
@@ -30,7 +40,7 @@ NAMES = {"train": "names_train.txt", "test": "names_test.txt"}  # a remade datab
 def find(data_dir: Path) -> list[Path]:
     """The files of one form in `written_spoken/`, or [] if some are missing."""
     for names in (DATABASE, CLASS_CODE):
-        paths = [data_dir / "written_spoken" / name for name in names]
+        paths = [data_dir / FOLDERS[0] / name for name in names]
         if all(path.is_file() for path in paths):
             named = [path.with_name(name) for path in paths[:1] for name in NAMES.values()]
             return paths + [path for path in named if path.is_file()]
@@ -105,7 +115,7 @@ def remake(mnist: Corpus, recordings: Recordings, seed: int = 0) -> dict[str, Co
     rng = np.random.default_rng(seed)
     chosen = np.empty(len(mnist), np.int64)
     for part, available in (("train", ~in_test), ("test", in_test)):
-        for digit in range(10):
+        for digit in range(CLASSES):
             wanted = np.flatnonzero((mnist.part == part) & (mnist.label == digit))
             held = np.flatnonzero(available & (recordings.label == digit))
             if len(wanted) and not len(held):
@@ -123,7 +133,7 @@ def write(corpora: dict[str, Corpus], folder: Path) -> None:
     for part in ("train", "test"):
         rows = image.part == part
         arrays = {
-            "data_wr": image.x[rows].reshape(-1, 784),
+            "data_wr": image.x[rows].reshape(-1, SIDE * SIDE),
             "data_sp": audio.x[rows].reshape(-1, FRAMES * COEFFICIENTS),
             "labels": image.label[rows],
         }
@@ -172,27 +182,28 @@ def _read_csv(path: Path) -> np.ndarray:
 
 
 def _labels(values: np.ndarray, source: str) -> np.ndarray:
-    if values.ndim == 2 and values.shape[1] == 10 and set(np.unique(values)) <= {0, 1}:
+    if values.ndim == 2 and values.shape[1] == CLASSES and set(np.unique(values)) <= {0, 1}:
         values = values.argmax(1)  # one-hot
     values = values.squeeze(1) if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.number):
         raise UserError(f"{source}: shape {values.shape} of {values.dtype}, expected N numbers")
-    if not np.array_equal(values, np.round(values)) or values.min() < 0 or values.max() > 9:
-        raise UserError(f"{source}: a label outside 0..9")
+    if not np.array_equal(values, np.round(values)) or values.min() < 0 or values.max() >= CLASSES:
+        raise UserError(f"{source}: a label outside 0..{CLASSES - 1}")
     return values.astype(np.int32)
 
 
 def _pixels(values: np.ndarray, source: str) -> np.ndarray:
     """[N,784] of 0..255 or 0..1 -> [N,28,28] uint8."""
-    if values.ndim != 2 or values.shape[1] != 784:
-        raise UserError(f"{source}: shape {values.shape}, expected N x 784")
+    size = SIDE * SIDE
+    if values.ndim != 2 or values.shape[1] != size:
+        raise UserError(f"{source}: shape {values.shape}, expected N x {size}")
     if not np.isfinite(values).all():
         raise UserError(f"{source}: NaN or infinite pixels")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 255:
         raise UserError(f"{source}: pixels from {low:g} to {high:g}, expected 0..255 or 0..1")
     scale = 255 if high <= 1 else 1
-    return np.round(values * scale).astype(np.uint8).reshape(-1, 28, 28)
+    return np.round(values * scale).astype(np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def _mfcc(values: np.ndarray, source: str) -> np.ndarray:
@@ -210,7 +221,7 @@ def main() -> None:
     from fdigits.data.corpora import mnist
 
     parser = argparse.ArgumentParser(description="Remakes the database from its sources.")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

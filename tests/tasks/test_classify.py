@@ -4,18 +4,19 @@ import numpy as np
 import optax
 import pytest
 
-from fdigits import optim, train
+from fdigits import tasks, train
 from fdigits.config import base
 from fdigits.errors import UserError
-from fdigits.stages import classify
+from fdigits.tasks import classify
 
+SPECTROGRAM = {"model.name": "spectrogram", "model.image": "cnn"}
 LABEL = jnp.asarray([3, 1, 4, 1])
 
 
-def stage_of(**fields):
+def task_of(**fields):
     config = base("x", "bundled")
     config.update_from_flattened_dict({"model.name": "image", "model.image": "plain"} | fields)
-    return classify.make(config)
+    return tasks.make(config)
 
 
 def pictures(seed=0):
@@ -24,33 +25,33 @@ def pictures(seed=0):
 
 def test_pictures_are_normalised_by_the_config():
     batch = pictures()
-    x = stage_of(**{"data.pixels": (0.1307, 0.3081)}).inputs(batch)["image"]
+    x = task_of(**{"data.pixels": (0.1307, 0.3081)}).inputs(batch)["image"]
     assert x.shape == (4, 28, 28, 1)
     np.testing.assert_allclose(x[..., 0], (batch["image"] / 255 - 0.1307) / 0.3081, rtol=1e-5)
 
 
 def test_augmentation_and_noise_are_of_training_alone():
     fields = {"augment.strength": 1.0, "input_noise": 0.5, "data.pixels": (0.0, 1.0)}
-    stage, plain, batch = stage_of(**fields), stage_of(**{"data.pixels": (0.0, 1.0)}), pictures()
+    task, plain, batch = task_of(**fields), task_of(**{"data.pixels": (0.0, 1.0)}), pictures()
     clean = plain.inputs(batch)["image"]
-    np.testing.assert_array_equal(stage.inputs(batch)["image"], clean)
+    np.testing.assert_array_equal(task.inputs(batch)["image"], clean)
     np.testing.assert_array_equal(plain.inputs(batch, jax.random.key(0))["image"], clean)
-    once, again, other = (stage.inputs(batch, jax.random.key(k))["image"] for k in (0, 0, 1))
+    once, again, other = (task.inputs(batch, jax.random.key(k))["image"] for k in (0, 0, 1))
     np.testing.assert_array_equal(once, again)
     assert not np.array_equal(once, other) and not np.array_equal(once, clean)
 
 
 def test_noise_has_the_configs_deviation():
-    stage = stage_of(**{"input_noise": 0.02, "data.pixels": (0.0, 1.0)})
-    noise = stage.inputs(pictures(), jax.random.key(0))["image"] - stage.inputs(pictures())["image"]
+    task = task_of(**{"input_noise": 0.02, "data.pixels": (0.0, 1.0)})
+    noise = task.inputs(pictures(), jax.random.key(0))["image"] - task.inputs(pictures())["image"]
     assert abs(noise.mean()) < 2e-3 and noise.std() == pytest.approx(0.02, rel=0.1)
 
 
 def test_pictures_generated_beforehand_are_not_augmented_again():
     fields = {"augment.strength": 1.0, "augment.generated": 10}
-    stage, batch = stage_of(**fields), pictures()
+    task, batch = task_of(**fields), pictures()
     np.testing.assert_array_equal(
-        stage.inputs(batch, jax.random.key(0))["image"], stage.inputs(batch)["image"]
+        task.inputs(batch, jax.random.key(0))["image"], task.inputs(batch)["image"]
     )
 
 
@@ -61,12 +62,12 @@ def test_squared_error_is_of_one_hot_targets():
 
 
 def test_penalties_of_the_hybrid_are_in_the_loss_and_not_in_its_metric():
-    stage = stage_of(**{"model.name": "spectrogram", "model.attention": "hybrid"})
+    task = task_of(**SPECTROGRAM, **{"model.attention": "hybrid"})
     x = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3), dtype=np.uint8)
     batch = {"spectrogram": x, "label": LABEL}
-    variables = jax.jit(stage.init)(jax.random.key(0), batch)
+    variables = jax.jit(task.init)(jax.random.key(0), batch)
     statistics = variables["batch_stats"]
-    loss, (_, told) = jax.jit(stage.loss)(variables["params"], statistics, batch, jax.random.key(1))
+    loss, (_, told) = jax.jit(task.loss)(variables["params"], statistics, batch, jax.random.key(1))
     encoder = variables["params"]["encoder"]
     kernels = [encoder[f"Dense_{n}"]["kernel"] for n in (0, 1)]
     penalty = 1e-3 * sum(float(jnp.square(k).sum()) for k in kernels)
@@ -77,11 +78,11 @@ def test_penalties_of_the_hybrid_are_in_the_loss_and_not_in_its_metric():
     ("field", "value"), [("dtype", "float61"), ("loss", "mae"), ("augment.name", "combind")]
 )
 def test_unknown_choices_name_the_nearest(field, value):
-    stage = stage_of(**{field: value, "augment.strength": 0.5})
+    task = task_of(**{field: value, "augment.strength": 0.5})
     batch = pictures() | {"label": LABEL}
     with pytest.raises(UserError, match=f"{field}.*did you mean"):
-        variables = stage.init(jax.random.key(0), batch)
-        stage.loss(variables["params"], {}, batch, jax.random.key(0))
+        variables = task.init(jax.random.key(0), batch)
+        task.loss(variables["params"], {}, batch, jax.random.key(0))
 
 
 def spectrograms(size):
@@ -91,15 +92,15 @@ def spectrograms(size):
 
 
 def cbam(dtype):
-    fields = {"model.name": "spectrogram", "model.attention": "cbam", "dtype": dtype}
-    return stage_of(**fields, **{"optimizer.learning_rate": 1e-4, "optimizer.clip_norm": 1.0})
+    fields = SPECTROGRAM | {"model.attention": "cbam", "dtype": dtype}
+    return task_of(**fields, **{"optimizer.learning_rate": 1e-4, "optimizer.clip_norm": 1.0})
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_trains_with_parameters_in_float32(dtype):
-    stage, batch = cbam(dtype), spectrograms(32)
-    state = train.create_state(stage, stage.config, batch, 10)
-    step = jax.jit(train.make_train_step(stage, optim.make(stage.config.optimizer, 10)))
+    task, batch = cbam(dtype), spectrograms(32)
+    state = train.create_state(task, task.config, batch, 10)
+    step = jax.jit(train.make_train_step(task, task.config, 10))
     losses = []
     for _ in range(30):
         state, told = step(state, batch)
@@ -108,24 +109,24 @@ def test_half_precision_trains_with_parameters_in_float32(dtype):
     assert {x.dtype for x in jax.tree.leaves((state.params, state.batch_stats))} == {
         jnp.dtype("float32")
     }
-    outputs = jax.jit(stage.evaluate)(state.params, state.batch_stats, batch)
+    outputs = jax.jit(task.evaluate)(state.params, state.batch_stats, batch)
     assert outputs["logits"].dtype == jnp.float32 and np.isfinite(outputs["logits"]).all()
 
 
 @pytest.mark.parametrize("attention", ["none", "cbam"])
 def test_all_in_float16_the_loss_is_lost_as_in_r4(attention):
     """R4 section 6.3.3 blames attention; it is Adam, whose mean squares float16 rounds to 0."""
-    stage, batch = cbam("float16"), spectrograms(128)
-    stage.config.model.attention = attention
-    stage = classify.make(stage.config)
-    variables = jax.jit(stage.init)(jax.random.key(0), batch)
+    task, batch = cbam("float16"), spectrograms(128)
+    task.config.model.attention = attention
+    task = tasks.make(task.config)
+    variables = jax.jit(task.init)(jax.random.key(0), batch)
     params = jax.tree.map(lambda x: x.astype(jnp.float16), variables["params"])
     statistics, tx = variables.get("batch_stats", {}), optax.adam(1e-4, eps=1e-7)
     state = tx.init(params)
 
     @jax.jit
     def step(params, statistics, state, key):
-        grad = jax.value_and_grad(stage.loss, has_aux=True)
+        grad = jax.value_and_grad(task.loss, has_aux=True)
         (_, (statistics, told)), grads = grad(params, statistics, batch, key)
         updates, state = tx.update(grads, state, params)
         return optax.apply_updates(params, updates), statistics, state, told["loss"]

@@ -1,0 +1,220 @@
+"""Every data set once. A new one needs a record here and a reader in `corpora/`, nothing else.
+
+A reader is a module of `fdigits/data/corpora/` that offers
+
+- `FOLDERS`: the folders below the data folder in which its files may lie, the usual one first;
+- `find(data_dir) -> list[Path]`: its source files there, [] where they are not whole; and
+- `read(paths)`: what is in them, with a `UserError` that names the file that is wrong. Images are a
+  `Corpus`; recordings are `Recordings`, without their constant offset unless `keep_offset=True`
+  (fdigits makes MFCC, spectrograms and frames of them); pairs are `{"image": Corpus, "audio":
+  Corpus}`, where row i belongs to row i.
+
+A set that ships with the package offers `read(name)` alone: `{"image": Corpus}` or `{"audio":
+Corpus}`. Any set of images makes a pair with any set of recordings, `<image set>_<recording set>`.
+"""
+
+import dataclasses
+import importlib
+from types import ModuleType
+
+from fdigits.config import nearest
+from fdigits.data.corpora import audio_mnist, fsdd, gsc_digits, mnist, written_spoken
+from fdigits.data.corpus import RECORDED
+from fdigits.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file to download."""
+
+    name: str  # below the data set's folder
+    url: str
+    digest: str  # "sha256:..." or "md5:..." of the bytes, "wavs:..." of the wavs in a tar
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """What fdigits knows of a data set before it reads one of its files."""
+
+    name: str
+    title: str = ""  # for captions; a pair's is made of its members'
+    modalities: tuple[str, ...] = ()  # what it offers; the first is what a run gets unasked
+    module: str = ""  # its reader's name in `corpora/`, where it is not the set's
+    members: tuple[str, ...] = ()  # of a pair with a name of its own, which has no reader
+    split: str = "paper"  # the policy of a run that names none
+    paired: bool = False  # row i of one modality belongs to row i of the other
+    disjoint: bool = False  # its official parts share no speaker
+    ships: bool = False  # its features are in the package
+    own: bool = False  # a person's own data: each folder is another set
+    folders: tuple[str, ...] = ()  # below the data folder; a download goes into the first
+    home: str = ""  # where it comes from, for people
+    needs: str = ""  # what to put into the folder by hand
+    files: tuple[File, ...] = ()  # what to download
+    record: str = ""  # or a Zenodo record's address, whose answer names files and digests,
+    record_files: tuple[str, ...] = ()  # and the names of those to take
+
+    @property
+    def recorded(self) -> bool:
+        """Whether there are recordings from which any of `RECORDED` can be made."""
+        return set(RECORDED) <= set(self.modalities)
+
+    @property
+    def reader(self) -> ModuleType:
+        """The module in `corpora/` that reads it."""
+        return importlib.import_module(f"fdigits.data.corpora.{self.module or self.name}")
+
+
+_MNIST = Dataset(
+    "mnist",
+    "MNIST",
+    modalities=("image",),
+    folders=mnist.FOLDERS,
+    home="https://storage.googleapis.com/cvdf-datasets/mnist/",
+    needs=f"{', '.join(mnist.MD5)} (plain or .gz)",
+    files=tuple(
+        File(name, f"https://storage.googleapis.com/cvdf-datasets/mnist/{name}", f"sha256:{digest}")
+        for name, digest in {  # of the published .gz files
+            "train-images-idx3-ubyte.gz": (
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+            ),
+            "train-labels-idx1-ubyte.gz": (
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+            ),
+            "t10k-images-idx3-ubyte.gz": (
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+            ),
+            "t10k-labels-idx1-ubyte.gz": (
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+            ),
+        }.items()
+    ),
+)
+_FSDD_COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
+_SPEECH = "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
+
+_RECORDS = (
+    _MNIST,
+    dataclasses.replace(_MNIST, name="reduced_mnist", title="reduced MNIST"),
+    Dataset(
+        "digits",
+        "scikit-learn digits",
+        modalities=("image",),
+        module="bundled",
+        split="official",
+        ships=True,
+    ),
+    Dataset(
+        "fsdd",
+        "FSDD",
+        modalities=RECORDED,
+        folders=fsdd.FOLDERS,
+        home="https://github.com/Jakobovski/free-spoken-digit-dataset",
+        needs="its folder recordings/ or a tar of it",
+        files=(
+            File(
+                f"free-spoken-digit-dataset-{_FSDD_COMMIT[:7]}.tar.gz",
+                "https://codeload.github.com/Jakobovski/free-spoken-digit-dataset/tar.gz/"
+                + _FSDD_COMMIT,
+                # over "name sha256\n" of the commit's 3,000 wavs, sorted: GitHub's archives may
+                # change
+                "wavs:dbd573d7cafe79c4b49f65718115e1304e24e067fa39eff18a660dc6cb9c360f",
+            ),
+        ),
+    ),
+    Dataset(
+        "gsc_digits",
+        "Speech Commands digits",
+        modalities=RECORDED,
+        disjoint=True,
+        folders=gsc_digits.FOLDERS,
+        home=_SPEECH,
+        needs="the archive (2.4 GB) or a folder or tar of {word}/{speaker}_nohash_{take}.wav "
+        "(what TensorFlow Datasets prepares calls every digit _unknown_ and cannot serve)",
+    ),
+    Dataset(
+        "audio_mnist",
+        "AudioMNIST",
+        modalities=RECORDED,
+        disjoint=True,
+        folders=audio_mnist.FOLDERS,
+        home="https://github.com/soerenab/AudioMNIST",
+        needs="its folder data/ or a tar of it",
+    ),
+    Dataset(
+        "espeak",
+        "eSpeak NG (synthetic speech)",
+        modalities=RECORDED,
+        module="bundled",
+        split="official",
+        disjoint=True,
+        ships=True,
+    ),
+    Dataset(
+        "written_spoken",
+        "Written and Spoken Digits",
+        modalities=("image", "audio"),
+        paired=True,
+        disjoint=True,
+        folders=written_spoken.FOLDERS,
+        home="https://zenodo.org/record/4452953",
+        needs=f"{', '.join(written_spoken.DATABASE)}; or {', '.join(written_spoken.CLASS_CODE)}; "
+        "or remake it: python -m fdigits.data.corpora.written_spoken",
+        record="https://zenodo.org/api/records/4452953",
+        record_files=written_spoken.DATABASE,
+    ),
+    Dataset(
+        "bundled",
+        members=("digits", "espeak"),
+        split="official",
+    ),
+)
+DATASETS = {record.name: record for record in _RECORDS}
+
+
+def find(name: str) -> tuple[Dataset, ...]:
+    """The records of what `name` is made of: one set, or one of images and one of recordings.
+
+    Raises:
+      UserError: no such data set; names the nearest.
+    """
+    known = {one.name: one.members or (one.name,) for one in DATASETS.values()} | _pairs()
+    if name not in known:
+        raise UserError(
+            f"unknown data set {name!r}{nearest(name, known)}; there are {', '.join(DATASETS)} "
+            "and <image set>_<recording set>"
+        )
+    return tuple(DATASETS[member] for member in known[name])
+
+
+def _pairs() -> dict[str, tuple[str, str]]:
+    single = [one for one in DATASETS.values() if not one.paired]
+    images = [one.name for one in single if "image" in one.modalities]
+    heard = [one.name for one in single if "audio" in one.modalities]
+    return {f"{image}_{audio}": (image, audio) for image in images for audio in heard}
+
+
+def title(name: str) -> str:
+    """A data set in words, "mnist_fsdd" -> "MNIST × FSDD"; a name without a record is its own."""
+    try:
+        return " × ".join(one.title for one in find(name))
+    except UserError:
+        return name
+
+
+def default_split(name: str) -> str:
+    """The split policy of a run that names none: the record's, "paper" for any pair.
+
+    Raises:
+      UserError: as `find`.
+    """
+    find(name)
+    return DATASETS[name].split if name in DATASETS else "paper"
+
+
+def is_paired(name: str) -> bool:
+    """Whether row i of image and of audio belong together.
+
+    Raises:
+      UserError: as `find`.
+    """
+    return any(one.paired for one in find(name))

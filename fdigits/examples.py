@@ -1,0 +1,161 @@
+"""What a training learns from and is tested on: splits and arrays, as its config asks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from fdigits import augment, tasks
+from fdigits.data import datasets, pairing, pipeline, prepare
+from fdigits.data.corpus import CLASSES
+from fdigits.data.pairing import Split
+from fdigits.errors import UserError
+from fdigits.trained import Trained, earlier, load, sources
+
+GENERATED_AT_ONCE = 500
+
+
+class Examples(NamedTuple):
+    """The parts of a data set, and the arrays `[N, ...]` that their rows point into."""
+
+    splits: dict[str, Split]
+    arrays: dict[str, np.ndarray]  # what the model reads
+    statistics: dict | None  # of the training part's MFCC, where the model hears
+    raw: dict[str, str]  # array -> the modality that it is made of
+
+    def sample(self) -> dict[str, np.ndarray]:
+        """One training item as a batch, and its label."""
+        rows = {name: column[:1] for name, column in self.splits["train"].examples().items()}
+        batch = {name: array[rows[name]] for name, array in self.arrays.items()}
+        return batch | {"label": rows["label"]}
+
+
+def prepared(config: ConfigDict, task: tasks.Task, workdir: Path) -> Examples:
+    """The examples of a config; earlier stages must be finished.
+
+    Raises:
+      UserError: no such data, or data that do not fit the model, the split or the batch.
+    """
+    raw = sources(config, task, workdir)
+    splits = load_splits(config, tuple(raw.values()), workdir)
+    hears = {"audio", "frames"} & set(task.reads)
+    statistics = pipeline.statistics(splits["train"]) if hears else None
+    # The training part's corpora hold all that the others' do.
+    held = {name: corpus.x for name, corpus in splits["train"].corpora.items()}
+    arrays = Trained(config, task, {}, {}, statistics, workdir).arrays(held)
+    for name, modality in raw.items():
+        if name != modality:
+            splits = {part: split.renamed(modality, name) for part, split in splits.items()}
+    return Examples(splits, arrays, statistics, raw)
+
+
+def load_splits(config: ConfigDict, reads: tuple[str, ...], workdir: Path) -> dict[str, Split]:
+    """The three parts, as the config's protocol, augmentation and earlier stages ask.
+
+    Args:
+      reads: the modalities that the model needs.
+    """
+    data, chosen = config.data, config.augment
+    corpora = prepare.load(data.name, Path(data.dir), Path(data.cache).expanduser(), reads)
+    for modality in reads:
+        if modality not in corpora:
+            raise UserError(
+                f"data.name={data.name} has no {modality}, which model {config.model.name} reads"
+            )
+    if chosen.strength and "image" not in reads:
+        raise UserError(
+            f"augment.strength is {chosen.strength}, but model.name={config.model.name} reads no "
+            "pictures"
+        )
+    splits = pairing.splits(
+        corpora,
+        paired=datasets.is_paired(data.name),
+        policy=data.split,
+        seed=config.seed,
+        speaker=data.speaker,
+        limit=data.limit,
+        ratio=tuple(data.ratio),
+        reads=reads,
+    )
+    if config.protocol == "paper":
+        splits = pairing.validate_on_test(splits)
+    if data.per_class:
+        splits["train"] = pairing.per_class(splits["train"], data.per_class)
+    if chosen.strength and chosen.generated:
+        splits["train"] = _with_augmented(splits["train"], config)
+    for stage, count in data.generated.items():
+        splits["train"] = _with_generated(splits["train"], config.seed, workdir, stage, count)
+    if len(splits["train"]) < config.batch_size:
+        raise UserError(
+            f"{len(splits['train'])} training examples are fewer than one batch of "
+            f"{config.batch_size}: raise data.limit or lower batch_size"
+        )
+    for split in splits.values():
+        split.examples()  # what cannot be paired shows before anything is written
+    return splits
+
+
+def _with_augmented(train_split: Split, config: ConfigDict) -> Split:
+    """The training part and `augment.generated` augmented pictures of each class."""
+    rows = train_split.examples()
+    chosen, corpus = config.augment, train_split.corpora["image"]
+    image, label, source = augment.generate(
+        corpus.x[rows["image"]],
+        rows["label"],
+        chosen.generated,
+        chosen.name,
+        chosen.strength,
+        config.seed,
+    )
+    ids = corpus.id[rows["image"]][source]
+    ids = np.array([f"{name}+{number}" for number, name in enumerate(ids)])
+    return pairing.extend(train_split, image, label, ids)
+
+
+def _with_generated(split: Split, seed: int, workdir: Path, stage: str, count: int) -> Split:
+    """The training part and `count` pictures of each class that an earlier stage draws.
+
+    They follow from the stage's weights and the seed, and are drawn anew at each start.
+    """
+    made = load(earlier(workdir, stage))
+    label = np.repeat(np.arange(CLASSES, dtype=np.int32), count)
+    draw, key = jax.jit(made.task.generate), jax.random.key(seed)
+    images = [np.zeros((0, 28, 28), np.uint8)]
+    for start in range(0, len(label), GENERATED_AT_ONCE):
+        some = np.resize(label[start : start + GENERATED_AT_ONCE], GENERATED_AT_ONCE)
+        own = jax.random.fold_in(key, start)
+        images.append(np.asarray(draw(made.params, made.batch_stats, own, some)))
+    ids = np.array([f"{stage}/{number}" for number in range(len(label))])
+    return pairing.extend(split, np.concatenate(images)[: len(label)], label, ids)
+
+
+def shown(split: Split, raw: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """What figures show of each example: `image`, `spectrogram`, and `audio` or `frames` of its
+    `audio_row` or `frames_row`."""
+    rows, inputs = split.examples(), {}
+    named = {raw.get(name, name): name for name in split.rows}
+    for modality, name in named.items():
+        if rows[name].min() < 0:
+            continue  # some have none
+        x = split.corpora[name].x
+        if modality in ("audio", "frames"):
+            used, inputs[f"{modality}_row"] = np.unique(rows[name], return_inverse=True)
+            inputs[modality] = x[used].astype(np.float16)
+        else:
+            inputs[modality] = x[rows[name]]
+    return inputs
+
+
+def resolved(config: ConfigDict) -> ConfigDict:
+    """The config with what the data set decides: its own split.
+
+    Raises:
+      UserError: no such data set; names the nearest.
+    """
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.data.split = config.data.split or datasets.default_split(config.data.name)
+    return config.lock()

@@ -1,0 +1,130 @@
+"""What every kind of training has: what it reads of a batch, and what the loop asks of it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from fdigits import augment, noise
+from fdigits.config import choose
+from fdigits.data.corpus import MODALITIES
+from fdigits.errors import UserError
+from fdigits.train import Player
+
+Batch = Mapping[str, jax.Array]
+Outputs = dict[str, jax.Array]
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """One kind of training for one config: pure functions. Subclasses say what differs."""
+
+    model: nn.Module
+    config: ConfigDict
+
+    # Validation figures that may choose weights (`config.monitor`): 1 where more is better, -1.
+    SCORES: ClassVar[Mapping[str, int]] = {"loss": -1}
+    # Outputs kept of each test item; the other outputs are embeddings.
+    PREDICTIONS: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def of(cls, config: ConfigDict) -> "Task":
+        """The task with the model of `config.model`."""
+        raise NotImplementedError
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The arrays of a batch that the model reads: modalities, or what a stage made of them."""
+        raise NotImplementedError
+
+    @property
+    def players(self) -> dict[str, Player]:
+        """Who learns in each step, in turn; each sees what those before it have learnt."""
+        return {"model": Player(self.loss)}
+
+    def loss(self, params, batch_stats, batch: Batch, key: jax.Array):
+        """The loss of the only player, see `Player`."""
+        raise NotImplementedError
+
+    def evaluate(self, params, batch_stats, batch: Batch) -> Outputs:
+        """What the trained model makes of each item, `[B, ...]` each, without randomness."""
+        raise NotImplementedError
+
+    def summary(self, outputs: Mapping[str, np.ndarray], label_N: np.ndarray) -> dict:
+        """Figures of a whole part from its outputs: plain numbers and lists, and "n"."""
+        raise NotImplementedError
+
+    def encode(self, params, batch_stats, batch: Batch) -> Outputs:
+        """What a later stage may read of each item, `[B, ...]` each (`data.encoded`)."""
+        return self.evaluate(params, batch_stats, batch)
+
+    def generate(self, params, batch_stats, key: jax.Array, label_B: jax.Array) -> jax.Array:
+        """Pictures `[B, 28, 28]` uint8 of these digits, for a later stage (`data.generated`)."""
+        raise UserError(f"stage {self.config.name} ({self.config.task}) generates no pictures")
+
+    def probabilities(self, outputs: Outputs) -> jax.Array:
+        """`[B, 10]`, of each digit."""
+        raise UserError(
+            f"{self.config.name} is a training of the task {self.config.task}, which names no "
+            "digit: give a classifier's run"
+        )
+
+    def explained(self, outputs: Outputs) -> jax.Array | None:
+        """The score `[B]` that Grad-CAM explains, or None."""
+        return None
+
+    def inputs(self, batch: Batch, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """What the model reads of a batch.
+
+        Pictures `[B,28,28]` uint8 -> `[B,28,28,1]`, spectrograms `[B,128,128,3]` uint8 -> the same
+        shape, both divided by 255; pictures normalised by `data.pixels`; all else as it is. With a
+        key, augmentation and noise as the config asks, for training.
+        """
+        read = {}
+        for number, name in enumerate(self.reads):
+            x = batch[name]
+            if name in MODALITIES and MODALITIES[name].dtype == "uint8":
+                x = x.astype(jnp.float32) / 255
+            if name == "image":
+                x = self._picture(x[..., None], key)
+            if key is not None and self.config.input_noise:
+                own = jax.random.fold_in(key, number)
+                x += self.config.input_noise * noise.gaussian(own, x.shape)
+            read[name] = x.astype(self.dtype)
+        return read
+
+    def _picture(self, x_BxHxWx1: jax.Array, key: jax.Array | None) -> jax.Array:
+        chosen, (mean, std) = self.config.augment, self.config.data.pixels
+        if key is not None and chosen.strength and not chosen.generated:
+            own = jax.random.fold_in(key, 1 << 16)
+            x_BxHxWx1 = augment.apply(chosen.name, x_BxHxWx1, own, chosen.strength)
+        return (x_BxHxWx1 - mean) / std
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """Of activations; parameters, statistics and losses are float32."""
+        return choose(self.config.dtype, DTYPES, "dtype")
+
+    def cast(self, params):
+        """Parameters in the activations' type."""
+        return jax.tree.map(lambda p: p.astype(self.dtype), params)
+
+    def init(self, key: jax.Array, batch: Batch) -> dict:
+        """Variables `params` and, where the model normalises by batches, `batch_stats`."""
+        read = {name: x.astype(jnp.float32) for name, x in self.inputs(batch).items()}
+        return self.model.init(key, read, train=False)
+
+
+def blank_batch(reads: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """One item of the modalities that a model reads, zeros, and a label; any length is 1."""
+    made = {"label": np.zeros(1, np.int32)}
+    for name in reads:
+        shape = [size or 1 for size in MODALITIES[name].read]
+        made[name] = np.zeros((1, *shape), MODALITIES[name].dtype)
+    return made

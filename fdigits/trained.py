@@ -1,0 +1,146 @@
+"""A training's config, task and chosen weights, for all that comes after it."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from fdigits import checkpoint, tasks, train
+from fdigits.config import choose, modern
+from fdigits.data import features, pipeline
+from fdigits.data.corpus import MODALITIES
+from fdigits.errors import UserError
+from fdigits.tasks.task import blank_batch
+
+STATISTICS = "statistics.json"
+Arrays = dict[str, np.ndarray]
+
+
+class Trained(NamedTuple):
+    """A task with weights, as validation chose them or after some epoch."""
+
+    config: ConfigDict
+    task: tasks.Task
+    params: dict
+    batch_stats: dict
+    statistics: dict | None  # of the training part's MFCC, where the model hears
+    workdir: Path
+
+    def arrays(self, x: Mapping[str, np.ndarray]) -> Arrays:
+        """What the model reads of each item, from modalities as a corpus holds them.
+
+        MFCC are standardised as in training, spectrograms coloured, and what an earlier stage
+        makes of items is made.
+
+        Raises:
+          UserError: a modality that it reads is not given.
+        """
+        made = {}
+        for name in self.task.reads:
+            if stage := self.config.data.encoded.get(name):
+                codes = load(earlier(self.workdir, stage)).encode(x)
+                made[name] = choose(name, codes, f"data.encoded: of stage {stage}, the array")
+            elif name not in x:
+                raise UserError(f"{self.config.name} reads {name}, which is not given")
+            elif name == "spectrogram":
+                made[name] = features.colour(x[name])
+            else:
+                hears = name in ("audio", "frames")
+                made[name] = pipeline.standardise(x[name], self.statistics) if hears else x[name]
+        return made
+
+    def encode(self, x: Mapping[str, np.ndarray]) -> Arrays:
+        """What later stages may read of each item, `[N, ...]` each."""
+        return self.outputs(self.arrays(x), self.task.encode)
+
+    def outputs(self, arrays: Arrays, function: Callable | None = None) -> Arrays:
+        """The task's outputs (or `encode`'s) for every item of `arrays`, `[N, ...]` each."""
+        n = len(next(iter(arrays.values())))
+        rows = {name: np.arange(n, dtype=np.int32) for name in arrays}
+        rows["label"] = np.zeros(n, np.int32)  # none is known
+        evaluate = train.make_evaluate_chunk(function or self.task.evaluate)
+        feeder = pipeline.make_feeder("device", arrays)
+        return train.evaluate(evaluate, self, pipeline.padded(rows, train.EVALUATION_BATCH), feeder)
+
+
+def sources(config: ConfigDict, task: tasks.Task, workdir: Path) -> dict[str, str]:
+    """Each array that the task reads -> the modality that it is made of, at last.
+
+    Raises:
+      UserError: a stage reads two, so that what it makes belongs to no single item.
+    """
+    found = {}
+    for name in task.reads:
+        found[name] = name
+        if stage := config.data.encoded.get(name):
+            folder = earlier(workdir, stage)
+            before = _config(folder)
+            below = set(sources(before, tasks.make(before), folder).values())
+            if len(below) != 1:
+                raise UserError(f"data.encoded: stage {stage} reads {', '.join(sorted(below))}")
+            found[name] = below.pop()
+        elif name not in MODALITIES:
+            raise UserError(f"{config.name} reads {name}: data.encoded must say of which stage")
+    return found
+
+
+def earlier(workdir: Path, stage: str) -> Path:
+    """The folder of an earlier stage: below the run's, or beside another stage's.
+
+    Raises:
+      UserError: there is none.
+    """
+    for folder in (workdir / stage, workdir.parent / stage):
+        if (folder / "config.json").is_file():
+            return folder
+    raise UserError(f"{workdir} has no earlier stage {stage}: run the whole config")
+
+
+def load(workdir: Path, epoch: int = 0) -> Trained:
+    """Reads config, weights and training statistics: the chosen weights, or those after `epoch`.
+
+    Raises:
+      UserError: there is no finished run, none of this code, or no checkpoint of that epoch.
+    """
+    try:
+        config = _config(workdir)
+        if not epoch:
+            epoch = json.loads((workdir / "result.json").read_text())["best_epoch"]
+        task = tasks.make(config)
+        hears = {"audio", "frames"} & set(task.reads)
+        statistics = json.loads((workdir / STATISTICS).read_text()) if hears else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
+        raise UserError(
+            f"{workdir} holds no finished run of this code ({error}): train it first"
+        ) from None
+    epochs = checkpoint.kept(workdir / "checkpoints")
+    if epoch not in epochs:
+        raise UserError(
+            f"{workdir} keeps no checkpoint of epoch {epoch}; it has {', '.join(map(str, epochs))}"
+        )
+    params, batch_stats = checkpoint.weights(workdir / "checkpoints", epoch)
+    trained = Trained(config, task, params, batch_stats, statistics, workdir)
+    _check_shapes(trained)
+    return trained
+
+
+def _config(workdir: Path) -> ConfigDict:
+    return ConfigDict(modern(json.loads((workdir / "config.json").read_text())))
+
+
+def _check_shapes(trained: Trained) -> None:
+    """Refuses weights that are not those of today's model, where data do not decide its shapes."""
+    reads = trained.task.reads
+    if not all(name in MODALITIES and None not in MODALITIES[name].read for name in reads):
+        return
+    wanted = jax.eval_shape(trained.task.init, jax.random.key(0), blank_batch(reads))["params"]
+    shapes = [jax.tree.map(lambda x: x.shape, tree) for tree in (wanted, trained.params)]
+    if shapes[0] != shapes[1]:
+        raise UserError(
+            f"{trained.workdir} holds no finished run of this code (its weights are of another "
+            "model): train it again, in a new workdir"
+        )

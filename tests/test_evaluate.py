@@ -1,0 +1,102 @@
+"""What a run left is made again from its checkpoint, to the same bytes."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fdigits import checkpoint, embed, evaluate, report, trained
+from fdigits.errors import UserError
+from fdigits.run import run
+from tests.test_systems import short
+
+ROOT = Path(__file__).parents[1]
+
+
+def digests(folder, pattern):
+    files = sorted(folder.rglob(pattern))
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    run(short("weighted_fusion", epochs=3), workdir)
+    return workdir
+
+
+def command(module, *args):
+    words = [sys.executable, "-m", f"fdigits.{module}", *map(str, args)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_all_arrays_deleted_both_commands_draw_the_same(finished, tmp_path):
+    page, arrays = digests(finished / "figures", "*.png"), digests(finished, "*.npz")
+    assert len(page) > 8 and len(arrays) == 5
+    embed.main([str(finished), "--out", str(tmp_path / "before")])
+    before = digests(tmp_path / "before", "*")
+    assert len(before) == 4 and {Path(name).suffix for name in before} == {".png", ".csv"}
+    for name in arrays:
+        (finished / name).unlink()
+    done = command("report", finished, "--out", tmp_path / "page")
+    assert done.returncode == 0 and "made again from the checkpoint" in done.stderr, done.stderr
+    assert digests(tmp_path / "page" / "figures", "*.png") == page
+    assert digests(finished, "*.npz") == arrays
+    for name in arrays:
+        (finished / name).unlink()
+    done = command("embed", finished, "--out", tmp_path / "after")
+    assert done.returncode == 0, done.stderr
+    assert digests(tmp_path / "after", "*") == before
+
+
+def test_the_same_launch_makes_them_again(finished, monkeypatch):
+    monkeypatch.setattr(report, "write", lambda *args: "none")
+    (finished / "embeddings.npz").unlink(missing_ok=True)
+    run(short("weighted_fusion", epochs=3), finished)
+    assert (finished / "embeddings.npz").is_file()
+
+
+@pytest.mark.parametrize(("part", "method"), [("train", "pca"), ("validation", "tsne")])
+def test_any_kept_epoch_and_part_is_drawn(finished, tmp_path, part, method, capsys):
+    epoch = checkpoint.kept(finished / "checkpoints")[0]
+    embed.main(
+        [str(finished), "--out", str(tmp_path), f"--epoch={epoch}", f"--part={part}",
+         f"--method={method}"]
+    )  # fmt: skip
+    drawn = capsys.readouterr().out.split()
+    assert len(drawn) == 2 and all(part in name and method in name for name in drawn)
+    table = Path(drawn[0]).with_suffix(".csv").read_text().splitlines()
+    assert table[0] == "id,label,cluster,x,y" and len(table) > 100
+
+
+def test_what_cannot_be_drawn_is_one_line(finished, tmp_path, capsys):
+    for given, told in [
+        (["--epoch=77"], "keeps no checkpoint of epoch 77; it has"),
+        (["--data-dir", "x"], ""),  # ships with the package: drawn
+    ]:
+        done = command("embed", finished, "--out", tmp_path, *given)
+        assert (done.returncode == 2) == bool(told) and told in done.stderr
+        assert len(done.stderr.strip().splitlines()) <= 1
+    assert "no finished run" in command("embed", tmp_path / "no", "--out", tmp_path).stderr
+
+
+def test_what_cannot_be_made_again_names_the_file(finished, tmp_path):
+    for name in ("config.json", "metrics.jsonl", "result.json"):
+        (tmp_path / name).write_bytes((finished / name).read_bytes())
+    with pytest.raises(UserError, match=r"lacks predictions.npz.*cannot be made again"):
+        evaluate.remake(tmp_path)
+
+
+def test_weights_are_read_without_their_optimizer(finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    held = json.loads((copy / "config.json").read_text())
+    held["optimizer"]["name"] = "adam"  # another state than sgd's
+    (copy / "config.json").write_text(json.dumps(held))
+    params = trained.load(copy).params
+    assert set(params) == {"image_encoder", "audio_encoder", "fusion", "head"}
+    assert np.isfinite(params["head"]["Dense_0"]["kernel"]).all()
