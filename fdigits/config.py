@@ -88,6 +88,9 @@ def stage_config(config: ConfigDict, name: str) -> ConfigDict:
 
     What a stage starts from, freezes, reads of earlier ones, and its players are its own alone; the
     model of a stage of another task too.
+
+    Raises:
+      UserError: a field that no config has; names the nearest.
     """
     found, changed = config.copy_and_resolve_references(), config.stages[name].to_dict()
     data = dict(changed.pop("data", {}))
@@ -99,7 +102,10 @@ def stage_config(config: ConfigDict, name: str) -> ConfigDict:
             found.data[field] = data.pop(field, {})
         if changed.get("task", found.task) != found.task:
             found.model = changed.pop("model")
-    found.update(changed | {"data": data, "name": f"{config.name}-{name}"})
+    try:
+        found.update(changed | {"data": data, "name": f"{config.name}-{name}"})
+    except (KeyError, AttributeError) as error:  # ml_collections: an unknown field
+        raise UserError(f"stages.{name}: {error.args[0].splitlines()[-1]}") from None
     return found.lock()
 
 

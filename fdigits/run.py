@@ -1,9 +1,7 @@
 """One experiment: config -> data -> training -> one look at the test split -> artifacts."""
 
-import functools
 import importlib.util
 import json
-import operator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -50,9 +48,7 @@ def stage_order(config: ConfigDict) -> list[str]:
       UserError: one needs a stage that is not there, or itself.
     """
     needs = {name: _needed(stage_config(config, name)) for name in config.stages}
-    for other in (
-        {*_needed(config), *functools.reduce(operator.iadd, needs.values(), [])} if needs else ()
-    ):
+    for other in set(_needed(config)).union(*needs.values()) if needs else ():
         choose(other, config.stages, "start or data: stage")
     try:
         return list(TopologicalSorter(needs).static_order())

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fdigits.config import base, check, differing_fields, parse_arg, stage_config
+from fdigits.config import (
+    base,
+    check,
+    differing_fields,
+    modern,
+    modern_result,
+    parse_arg,
+    stage_config,
+)
 from fdigits.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -88,6 +96,10 @@ def test_values_that_no_run_can_have_are_told(field, value, told):
         (["--config=configs/hybrid.py:adio=lstm"], "did you mean 'audio'"),
         (["--config=configs/hybrid.py:audio=lstn"], "did you mean 'lstm'"),
         (["--config=configs/hybird.py"], "hybird.py"),
+        (["--config=configs/hybrid.py", "--config.reported.accuracy=1"], "now called 'paper'"),
+        (["--config=configs/hybrid.py", "--config.protocol=report"], "now called 'paper'"),
+        (["--config=configs/image.py", "--config.data.split=report"], "now called 'paper'"),
+        (["--config=configs/weighted_fusion.py:protocol=report"], "now called 'paper'"),
         (["--config=configs/hybrid.py", "epochs=3"], "did you mean --config.epochs=3"),
         (["--config=configs/hybrid.py", "--confg=3"], "Did you mean: config"),
         ([], "--config"),
@@ -171,3 +183,35 @@ def test_values_no_run_can_have(field, value):
     config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=field):
         check(config)
+
+
+def test_an_old_runs_config_is_translated():
+    held = base("x", "bundled").to_dict()
+    held["data"] = {"name": "fsdd", "split": "report"}
+    held |= {"reported": {"system": "R1 image", "accuracy": 0.5}, "protocol": "report"}
+    for field in ("paper", "task", "frozen", "players"):
+        del held[field]
+    found = modern(held)
+    assert (found["protocol"], found["data"]["split"], found["task"]) == (
+        "paper",
+        "paper",
+        "classify",
+    )
+    assert found["paper"] == {"system": "R1 image", "accuracy": 0.5, "macro_f1": 0.0, "source": ""}
+    assert found["data"]["ratio"] == [14, 3, 3] and "reported" not in found
+    result = {"protocol": "report, test part validates", "reported": {"accuracy": 1.0}}
+    expected = {"task": "classify", "protocol": "paper, test part validates"}
+    assert modern_result(result) == expected | {"paper": {"accuracy": 1.0}}
+
+
+def test_a_stage_of_another_task_has_its_own_model():
+    config = base("x", "bundled")
+    config.stages["first"] = dict(task="other", model=dict(depth=2), frozen=("a",))
+    config.data.encoded["code"] = "first"
+    stage = stage_config(config.lock(), "first")
+    assert stage.model.to_dict() == {"depth": 2} and stage.frozen == ("a",)
+    assert not stage.data.encoded and config.data.encoded
+    with config.unlocked():
+        config.stages["first"]["epoch"] = 3
+    with pytest.raises(UserError, match=r"stages.first: .*\"epochs\""):
+        stage_config(config, "first")

@@ -1,6 +1,7 @@
 """Task: a classifier of pictures, recordings, or both."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,7 @@ LOSSES = {"cross_entropy": cross_entropy, "mse": squared_error}
 class Classify(Task):
     """Scores of the ten digits, by cross-entropy or squared error."""
 
-    SCORES = {"accuracy": 1, "loss": -1}
+    SCORES: ClassVar = {"accuracy": 1, "loss": -1}
     PREDICTIONS = ("logits", "weights")
 
     @classmethod

@@ -5,6 +5,7 @@ python -m tests.tasks.made_up WORKDIR [encoded|frozen]
 
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -40,7 +41,7 @@ class Autoencoder(nn.Module):
 
 
 class Autoencode(Task):
-    SCORES = {"loss": -1, "right": 1}
+    SCORES: ClassVar = {"loss": -1, "right": 1}
     PREDICTIONS = ("error", "guess")
     reads = ("audio",)
 

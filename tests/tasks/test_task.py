@@ -128,7 +128,7 @@ def test_a_recording_goes_through_both_stages(finished, monkeypatch, capsys):
 def test_the_loss_that_is_lost_names_its_player(tmp_path):
     config = made_up.config()
     config.stages.coder.players.coder.learning_rate = float("nan")
-    with pytest.raises(UserError, match="the coder loss is nan at step 2 .*no epoch was done"):
+    with pytest.raises(UserError, match=r"the coder loss is nan at step 2 .*no epoch was done"):
         run(config, tmp_path)
 
 
@@ -136,7 +136,7 @@ def test_what_players_and_stages_do_not_have_is_told(tmp_path):
     config = made_up.config()
     with config.unlocked():
         config.stages.coder.players = {"prob": {"learning_rate": 0.1}}
-    with pytest.raises(UserError, match="player 'prob' .*did you mean 'probe'"):
+    with pytest.raises(UserError, match=r"player 'prob' .*did you mean 'probe'"):
         run(config, tmp_path)
     with config.unlocked():
         config.data.encoded["code"] = "codre"
