@@ -1,15 +1,26 @@
 """Fixtures that several rooms' tests share."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+# Workers, and the commands that tests start, compile a function once between them.
+XLA_CACHE = Path("~/.cache/fdigits/xla").expanduser()
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(XLA_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
 settings.register_profile("fdigits", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("fdigits")
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_xdist_auto_num_workers(config) -> int:
+    """One for each processor that may be used, which is more than xdist takes by itself."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from fdigits import checkpoint, evaluate, explain, predict, report, tasks, trained
+from fdigits import checkpoint, evaluate, predict, report, tasks, trained
 from fdigits.errors import UserError
+from fdigits.explain import __main__ as explain
 from fdigits.run import run, stage_order
 from tests.tasks import made_up
 

@@ -1,12 +1,5 @@
-"""What a trained model looks at: attention maps, Grad-CAM, and the weights of its fusion.
+"""What a trained model looks at: attention maps, Grad-CAM, and the weights of its fusion."""
 
-python -m fdigits.explain RUN
-
-Every run does this once with the weights that are tested; the command does it anew from the
-checkpoint. `python -m fdigits.report RUN` draws what it leaves in RUN.
-"""
-
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,9 +9,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from fdigits import augment
-from fdigits.console import console
 from fdigits.data.corpus import CLASSES
-from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import write_arrays
 from fdigits.models.layers import last_watched
 from fdigits.tasks import Task
@@ -159,28 +150,3 @@ def write(workdir: Path, task: Task, state, test: Arrays, label_N: np.ndarray) -
     for name, arrays in made.items():
         write_arrays(workdir / name, **arrays)
     return list(made)
-
-
-@exit_cleanly
-def main() -> None:
-    from fdigits import evaluate, trained
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="workdir of a finished run")
-    parser.add_argument("--data-dir", type=Path, help="of the source files, if not as it was")
-    args = parser.parse_args()
-    found = trained.load(args.run)
-    examples = evaluate.again(found, args.data_dir)
-    rows = examples.splits["test"].examples()
-    test = {name: x[rows[name]] for name, x in examples.arrays.items()}
-    names = write(args.run, found.task, found, test, rows["label"])
-    if not names:
-        raise UserError(
-            f"{args.run} has nothing to explain: no attention, no convolution before a digit's "
-            "score, no weights of a fusion, no augmentation"
-        )
-    console.print(f"{', '.join(names)} written; draw with python -m fdigits.report {args.run}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,34 @@
+"""`python -m fdigits.explain RUN`: what a finished run looks at, anew from its checkpoint.
+
+Every run does this once with the weights that are tested; `python -m fdigits.report RUN` draws it.
+"""
+
+import argparse
+from pathlib import Path
+
+from fdigits import evaluate, explain, trained
+from fdigits.console import console
+from fdigits.errors import UserError, exit_cleanly
+
+
+@exit_cleanly
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m fdigits.explain", description=__doc__)
+    parser.add_argument("run", type=Path, help="workdir of a finished run")
+    parser.add_argument("--data-dir", type=Path, help="of the source files, if not as it was")
+    given = parser.parse_args(arguments)
+    found = trained.load(given.run)
+    examples = evaluate.again(found, given.data_dir)
+    rows = examples.splits["test"].examples()
+    test = {name: x[rows[name]] for name, x in examples.arrays.items()}
+    names = explain.write(given.run, found.task, found, test, rows["label"])
+    if not names:
+        raise UserError(
+            f"{given.run} has nothing to explain: no attention, no convolution before a digit's "
+            "score, no weights of a fusion, no augmentation"
+        )
+    console.print(f"{', '.join(names)} written; draw with python -m fdigits.report {given.run}")
+
+
+if __name__ == "__main__":
+    main()
