@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from fdigits import train
@@ -60,7 +61,7 @@ def probabilities(trained: Trained, inputs: Mapping[str, np.ndarray]) -> np.ndar
       UserError: a modality is missing, or the run names no digits.
     """
     arrays = trained.arrays(inputs)
-    outputs = trained.task.evaluate(trained.params, trained.batch_stats, arrays)
+    outputs = jax.jit(trained.task.evaluate)(trained.params, trained.batch_stats, arrays)
     return np.asarray(trained.task.probabilities(outputs))
 
 

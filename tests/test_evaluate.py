@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +10,9 @@ import pytest
 
 from fdigits import checkpoint, embed, evaluate, report, trained
 from fdigits.errors import UserError
+from fdigits.report import __main__ as command
 from fdigits.run import run
 from tests.test_systems import short
-
-ROOT = Path(__file__).parents[1]
 
 
 def digests(folder, pattern):
@@ -30,12 +27,7 @@ def finished(tmp_path_factory):
     return workdir
 
 
-def command(module, *args):
-    words = [sys.executable, "-m", f"fdigits.{module}", *map(str, args)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-
-
-def test_all_arrays_deleted_both_commands_draw_the_same(finished, tmp_path):
+def test_all_arrays_deleted_both_commands_draw_the_same(finished, tmp_path, capsys):
     page, arrays = digests(finished / "figures", "*.png"), digests(finished, "*.npz")
     assert len(page) > 8 and len(arrays) == 5
     embed.main([str(finished), "--out", str(tmp_path / "before")])
@@ -43,14 +35,13 @@ def test_all_arrays_deleted_both_commands_draw_the_same(finished, tmp_path):
     assert len(before) == 4 and {Path(name).suffix for name in before} == {".png", ".csv"}
     for name in arrays:
         (finished / name).unlink()
-    done = command("report", finished, "--out", tmp_path / "page")
-    assert done.returncode == 0 and "made again from the checkpoint" in done.stderr, done.stderr
+    command.main([str(finished), "--out", str(tmp_path / "page")])
+    assert "made again from the checkpoint" in capsys.readouterr().err
     assert digests(tmp_path / "page" / "figures", "*.png") == page
     assert digests(finished, "*.npz") == arrays
     for name in arrays:
         (finished / name).unlink()
-    done = command("embed", finished, "--out", tmp_path / "after")
-    assert done.returncode == 0, done.stderr
+    embed.main([str(finished), "--out", str(tmp_path / "after")])
     assert digests(tmp_path / "after", "*") == before
 
 
@@ -75,14 +66,16 @@ def test_any_kept_epoch_and_part_is_drawn(finished, tmp_path, part, method, caps
 
 
 def test_what_cannot_be_drawn_is_one_line(finished, tmp_path, capsys):
-    for given, told in [
-        (["--epoch=77"], "keeps no checkpoint of epoch 77; it has"),
-        (["--data-dir", "x"], ""),  # ships with the package: drawn
+    (tmp_path / "file").write_text("")
+    for run_, out, given, told in [
+        (finished, tmp_path, ["--epoch=77"], "keeps no checkpoint of epoch 77; it has"),
+        (finished, tmp_path / "file", [], "cannot write into"),
+        (tmp_path / "no", tmp_path, [], "no finished run"),
     ]:
-        done = command("embed", finished, "--out", tmp_path, *given)
-        assert (done.returncode == 2) == bool(told) and told in done.stderr
-        assert len(done.stderr.strip().splitlines()) <= 1
-    assert "no finished run" in command("embed", tmp_path / "no", "--out", tmp_path).stderr
+        with pytest.raises(SystemExit):
+            embed.main([str(run_), "--out", str(out), *given])
+        line = capsys.readouterr().err
+        assert told in line and len(line.strip().splitlines()) == 1
 
 
 def test_what_cannot_be_made_again_names_the_file(finished, tmp_path):

@@ -1,46 +1,65 @@
 import re
-import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fdigits import predict, report
 from fdigits.data import pictures, prepare
 from fdigits.errors import UserError
+from fdigits.run import run
+from tests.test_systems import short
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "fdigits" / "data" / "bundled" / "samples"
 
 
-def run(module, *args):
-    return subprocess.run(
-        [sys.executable, *module, *map(str, args)], cwd=ROOT, capture_output=True, text=True
-    )
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """The command as a person starts it, in this process."""
+
+    def run(*args) -> Done:
+        monkeypatch.setattr(sys, "argv", ["predict", *map(str, args)])
+        capsys.readouterr()
+        try:
+            predict.main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code
+        return Done(code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="module")
 def hybrid(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("hybrid")
-    done = run(
-        ["launch.py"], "--config=configs/hybrid.py", "--config.epochs=3", f"--workdir={workdir}"
-    )
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "write", lambda *args: "none")
+        run(short("hybrid", epochs=3, data__limit=0, batch_size=32), workdir)
     return workdir
 
 
-def test_the_shipped_samples_are_recognised(hybrid):
+def test_the_shipped_samples_are_recognised(hybrid, command):
     right = 0
     for digit in (1, 4, 7):
         given = ["--picture", SAMPLES / f"{digit}.png", "--recording", SAMPLES / f"{digit}.wav"]
-        done = run(["-m", "fdigits.predict"], hybrid, *given)
+        done = command(hybrid, *given)
         assert done.returncode == 0, done.stderr
         right += done.stdout.split()[0] == str(digit)
     assert right == 3
 
 
-def test_another_data_set_is_tested_on(hybrid, tmp_path):
+def test_another_data_set_is_tested_on(hybrid, tmp_path, command):
     """Here pairs in the form of `written_spoken`, of the bundled set's test items."""
     corpora = prepare.load("bundled")
     audio, image = corpora["audio"], corpora["image"]
@@ -56,20 +75,20 @@ def test_another_data_set_is_tested_on(hybrid, tmp_path):
         }.items():
             np.save(tmp_path / "written_spoken" / f"{kind}_{part}.npy", values)
     where = ("--data-dir", tmp_path, "--cache", tmp_path)
-    done = run(["-m", "fdigits.predict"], hybrid, "--data", "written_spoken", *where)
+    done = command(hybrid, "--data", "written_spoken", *where)
     assert done.returncode == 0, done.stderr
     found = re.search(r"on written_spoken: accuracy ([\d.]+), .* n (\d+)", done.stdout)
     assert float(found[1]) > 0.9 and int(found[2]) == 200
 
 
-def test_an_official_part_alone(hybrid):
-    done = run(["-m", "fdigits.predict"], hybrid, "--data", "bundled", "--part", "test")
+def test_an_official_part_alone(hybrid, command):
+    done = command(hybrid, "--data", "bundled", "--part", "test")
     assert done.returncode == 0, done.stderr
     assert "on bundled test: accuracy" in done.stdout
     assert int(re.search(r" n (\d+)", done.stdout)[1]) == 400
 
 
-def test_what_is_missing_or_broken_is_one_line(hybrid, tmp_path):
+def test_what_is_missing_or_broken_is_one_line(hybrid, tmp_path, command):
     (tmp_path / "no.png").write_text("no picture")
     (tmp_path / "no.wav").write_text("no wav")
     for given, told in [
@@ -79,7 +98,7 @@ def test_what_is_missing_or_broken_is_one_line(hybrid, tmp_path):
         ((hybrid, "--recording", tmp_path / "absent.wav"), "absent.wav"),
         ((tmp_path, "--picture", SAMPLES / "1.png"), "no finished run"),
     ]:
-        done = run(["-m", "fdigits.predict"], *given)
+        done = command(*given)
         assert done.returncode == 2 and told in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
 

@@ -57,7 +57,7 @@ def test_the_fusions_weights_stand_with_the_predictions(tmp_path, no_report):
 
 
 def test_a_spectrogram_run_hears_a_recording(tmp_path, capsys, monkeypatch, no_report):
-    result = run(short("spectrogram", "hybrid"), tmp_path)
+    result = run(short("spectrogram", "hybrid", data__limit=100), tmp_path)
     assert result["parameters"] == 1_628_915 and result["modalities"] == ["spectrogram"]
     with np.load(tmp_path / "maps.npz") as held:
         assert held["gradcam:spectrogram"].shape == (30, 58, 58)
