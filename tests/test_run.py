@@ -166,7 +166,7 @@ def test_the_prepared_cache_alone_trains_and_tests_the_same(tmp_path):
     rng = np.random.default_rng(0)
     source = tmp_path / "data" / "written_spoken"
     source.mkdir(parents=True)
-    for part, n in (("train", 400), ("test", 100)):
+    for part, n in (("train", 200), ("test", 50)):
         label = np.arange(n) % 10
         np.save(source / f"labels_{part}.npy", label)
         wr = np.clip(label[:, None] * 20 + rng.integers(0, 60, (n, 784)), 0, 255)

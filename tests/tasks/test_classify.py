@@ -96,9 +96,8 @@ def cbam(dtype):
     return task_of(**fields, **{"optimizer.learning_rate": 1e-4, "optimizer.clip_norm": 1.0})
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_trains_with_parameters_in_float32(dtype):
-    task, batch = cbam(dtype), spectrograms(32)
+def test_half_precision_trains_with_parameters_in_float32():
+    task, batch = cbam("float16"), spectrograms(20)
     state = train.create_state(task, task.config, batch, 10)
     step = jax.jit(train.make_train_step(task, task.config, 10))
     losses = []
