@@ -3,6 +3,10 @@
 XLA's CPU compiler is quick at convolutions whose axes lie as NHWC, at large matmuls and at loops
 over channels. The gradients that JAX derives from convolutions, poolings and recurrences are none
 of these inside a `lax.scan`, so they are spelt out here, exact in float32.
+
+What each gains is said beside it: steps per second over those with the plain function and its
+derived gradient. Medians of `python -m benchmarks.kernels`, November 2026, two cores of an AMD EPYC, of
+which other processes took one.
 """
 
 import functools
@@ -27,7 +31,10 @@ def conv(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv_cpu(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
-    """`conv`, with gradients that are quick on CPUs, inside a `lax.scan` too."""
+    """`conv`, with gradients that are quick on CPUs, inside a `lax.scan` too.
+
+    Gain: 11.9 in image_cnn, 10.1 in attention_base.
+    """
     return conv(x, kernel, pads)
 
 
@@ -68,7 +75,8 @@ def block_kernel(kernel: jax.Array, n: int) -> jax.Array:
     """The kernel that convolves `blocks` to `blocks`: `[h, w, C, F]` -> `[h', w', n·n·C, n·n·F]`.
 
     h' is the least that holds h + n - 1 rows. More multiplications, by zeros, but with many
-    channels: few are what convolutions are slow with.
+    channels: few are what convolutions are slow with. Gain: 2.5 in spectrogram_lenet (blocks of 2),
+    1.4 in attention_cbam and 2.2 in spectrogram_cbam (of 4).
     """
     h, w, channels, features = kernel.shape
     high, wide = (-(-(size + n - 1) // n) for size in (h, w))
@@ -96,7 +104,7 @@ def relu_pool(x: jax.Array, bias: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def relu_pool_cpu(x: jax.Array, bias: jax.Array) -> jax.Array:
-    """`relu_pool` in few passes."""
+    """`relu_pool` in few passes. Gain: 1.8 in attention_base."""
     return _relu_pool_forward(x, bias)[0]
 
 
@@ -125,7 +133,7 @@ def relu_mean(x: jax.Array, bias: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def relu_mean_cpu(x: jax.Array, bias: jax.Array) -> jax.Array:
-    """`relu_mean` in few passes."""
+    """`relu_mean` in few passes. Gain: 1.0 in spectrogram_lenet (0.85 to 1.22 in single rounds)."""
     shifted = (x[..., place, :] + bias for place in range(4))
     return sum(jnp.where(z <= 0, 0, z) for z in shifted) / 4  # a NaN stays one
 
@@ -160,7 +168,10 @@ def _moments(x):
 def norm_relu_pool_cpu(
     x: jax.Array, scale: jax.Array, offset: jax.Array, epsilon: float
 ) -> Normalised:
-    """`norm_relu_pool` in few passes; at full size only `x` is read and its gradient written."""
+    """`norm_relu_pool` in few passes; at full size only `x` is read and its gradient written.
+
+    Gain: 1.9 in image_cnn.
+    """
     return _norm_relu_pool_forward(x, scale, offset, epsilon)[0]
 
 
@@ -218,7 +229,8 @@ norm_relu_pool_cpu.defvjp(_norm_relu_pool_forward, _norm_relu_pool_backward)
 def channel_mean_max(x: jax.Array) -> jax.Array:
     """Mean and maximum over few channels, `[..., C]` -> `[..., 2]`, on every backend.
 
-    Of equal maxima the first takes the gradient, as in `torch.max`.
+    Of equal maxima the first takes the gradient, as in `torch.max`. Gain: 1.1 in spectrogram_cbam,
+    1.0 in attention_cbam.
     """
     return _channel_mean_max(x)[0]
 
@@ -251,7 +263,7 @@ def lstm(gates_TxBxG: jax.Array, recurrent: jax.Array) -> jax.Array:
     """The recurrence over projected inputs `[T, B, 4H]`, weights `[H, 4H]` -> `[T, B, H]`.
 
     On every backend. Its gradient gathers the gates' gradients and multiplies them with the states
-    once, after the backward scan.
+    once, after the backward scan. Gain: 1.0 in audio_lstm (0.95 to 1.13 in single rounds).
     """
     return _lstm_forward(gates_TxBxG, recurrent)[0]
 
