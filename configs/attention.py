@@ -4,7 +4,7 @@ python launch.py --config=configs/attention.py:[DATA,][attention=base|spatial|se
 
 DATA: digits (the default), reduced_mnist. As in the paper the test part validates, and the last
 weights are tested (protocol=held_out validates on 3 of 17 of the training part instead). The
-report's seed, 4, has no meaning here.
+paper's seed, 4, has no meaning here.
 
 Reported (R4 Table 10, reduced_mnist, accuracy): base .9810, spatial .9790, self .9820, cbam .9830,
 se .9855.

@@ -24,9 +24,10 @@ DATA = dict(
     generated={},  # earlier stage -> pictures of each class that it adds to the training part
 )
 CLASSIFIER = dict(  # the models of the task `classify`; a model takes the fields that it has
+    # What there is to choose from: MODELS, ENCODERS and `fields` of models/classifiers.py.
     name="hybrid",  # image | audio | spectrogram | hybrid | fusion
-    image="cnn",  # encoder of pictures: cnn | plain
-    audio="cnn",  # encoder of recordings: cnn | lstm | mlp | conv1d
+    image="cnn",  # encoder of pictures
+    audio="cnn",  # encoder of recordings
     attention="none",  # plain: none | spatial | self | cbam | se
     #                    spectrogram: none | cbam | hybrid
     fusion="concat",  # concat | add | weighted | gated | low_rank | cross_attention | late

@@ -57,7 +57,7 @@ def test_differing_fields_are_dotted_and_show_both_values():
         ("hybrid", "audio=lstm", "HybridNet_CNN_LSTM", (1e-4, 30, 64)),
     ],
 )
-def test_configs_hold_the_reports_schedules(name, arg, system, schedule):
+def test_configs_hold_the_papers_schedules(name, arg, system, schedule):
     config = get_config(name, f"mnist_fsdd,{arg}" if arg else "mnist_fsdd")
     assert config.paper.system == system
     assert (config.optimizer.learning_rate, config.epochs, config.batch_size) == schedule
@@ -113,7 +113,7 @@ def test_a_wrong_flag_is_one_line_and_exit_2(flags, told):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-# Epochs, batch size, rate; split, ratio; and what the reports name beside them.
+# Epochs, batch size, rate; split, ratio; and what the papers name beside them.
 @pytest.mark.parametrize(
     ("name", "arg", "schedule", "reported"),
     [

@@ -1,4 +1,4 @@
-"""Attention of report R4: modules that reweigh a feature map, `[B, H, W, C]` -> the same shape.
+"""Attention of paper R4: modules that reweigh a feature map, `[B, H, W, C]` -> the same shape.
 
 `ChannelAttention` and `CBAM` also take maps by 2 x 2 squares, `[B, H/2, W/2, 4, C]`. Each one sows
 its map into the collection "attention", under the module's path, as "map".

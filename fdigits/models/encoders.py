@@ -176,7 +176,7 @@ class LeNetEncoder(nn.Module):
 
     `[B, 128, 128, 3]` -> `[B, 84]`. With `cbam`, BatchNorm and CBAM follow each convolution; with
     `hybrid`, BatchNorm, channel attention, LayerNorm (of the reweighed map, over its channels: the
-    report does not say of what) and dropout, and the dense layers have dropout and an L2 penalty
+    paper does not say of what) and dropout, and the dense layers have dropout and an L2 penalty
     of their kernels, sown into "losses".
     """
 

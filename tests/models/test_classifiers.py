@@ -43,14 +43,14 @@ R1_WIDE = (512 * 128 + 128) + (128 * 64 + 64) + (64 * 10 + 10)  # of both side b
 # R3: 507 places, pooled by 4 to 126 and to 31.
 CONV1D = (13 * 1 * 32 + 32) + (5 * 32 * 64 + 64) + (31 * 64 * 128 + 128)
 
-# R4 part A: without padding 28 -> 26 -> 13 -> 11 -> 5. The report says approximately 200,000, and
+# R4 part A: without padding 28 -> 26 -> 13 -> 11 -> 5. The paper says approximately 200,000, and
 # for the attention approximately 1,000 (spatial), 50,000 (self), 2,000 (CBAM) and 500 (SE).
 PLAIN = (9 * 1 * 32 + 32) + (9 * 32 * 64 + 64) + (1600 * 128 + 128) + 1290
 SQUEEZE_32 = (32 * 4 + 4) + (4 * 32 + 32)
 POOLED = 49 * 2 * 1 + 1
 SELF = 3 * (64 * 256 + 256) + (256 * 64 + 64) + 2 * 64  # queries, keys, values; out; LayerNorm
 
-# R4 part B: 128 -> 124 -> 62 -> 58 -> 29, squeezed to one unit and to two. The report says about
+# R4 part B: 128 -> 124 -> 62 -> 58 -> 29, squeezed to one unit and to two. The paper says about
 # 1.62 million for the first and 1,629,144 for the hybrid, which does not follow from its
 # description: that gives 1,628,959 with the statistics of BatchNorm, 44 of them.
 DENSE = (29 * 29 * 16 * 120 + 120) + (120 * 84 + 84) + (84 * 10 + 10)
