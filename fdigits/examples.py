@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from fdigits import augment, tasks
 from fdigits.data import datasets, pairing, pipeline, prepare
-from fdigits.data.corpus import CLASSES
+from fdigits.data.corpus import CLASSES, MODALITIES
 from fdigits.data.pairing import Split
 from fdigits.errors import UserError
 from fdigits.trained import Trained, earlier, load, sources
@@ -123,7 +123,7 @@ def _with_generated(split: Split, seed: int, workdir: Path, stage: str, count: i
     made = load(earlier(workdir, stage))
     label = np.repeat(np.arange(CLASSES, dtype=np.int32), count)
     draw, key = jax.jit(made.task.generate), jax.random.key(seed)
-    images = [np.zeros((0, 28, 28), np.uint8)]
+    images = [np.zeros((0, *MODALITIES["image"].shape), MODALITIES["image"].dtype)]
     for start in range(0, len(label), GENERATED_AT_ONCE):
         some = np.resize(label[start : start + GENERATED_AT_ONCE], GENERATED_AT_ONCE)
         own = jax.random.fold_in(key, start)
