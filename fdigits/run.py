@@ -9,13 +9,13 @@ import jax
 from ml_collections import ConfigDict
 
 from fdigits import checkpoint, evaluate, optim, provenance, report, tasks, train
-from fdigits.config import check, choose, differing_fields, modern, modern_result, stage_config
+from fdigits.config import check, choose, differing_fields, modern_result, stage_config
 from fdigits.console import Watch, console
 from fdigits.data import pipeline
 from fdigits.errors import UserError
 from fdigits.examples import Examples, prepared, resolved
 from fdigits.files import atomic, write_json
-from fdigits.trained import STATISTICS, Trained, earlier, load
+from fdigits.trained import STATISTICS, Trained, earlier, load, modern_config
 
 WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
@@ -177,7 +177,7 @@ def _refuse_other(workdir: Path, config: ConfigDict) -> None:
     theirs, ours = _read_json(file), json.loads(config.to_json())
     if not isinstance(theirs.get("data"), dict):
         raise UserError(f"{file} is no config of a run: choose another --workdir")
-    fields = differing_fields(_what(modern(theirs)), _what(ours))
+    fields = differing_fields(_what(modern_config(theirs)), _what(ours))
     if fields:
         raise UserError(
             f"{workdir} belongs to another config ({'; '.join(fields)}): choose another --workdir"

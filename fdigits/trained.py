@@ -14,6 +14,7 @@ from fdigits.config import choose, modern
 from fdigits.data import features, pipeline
 from fdigits.data.corpus import MODALITIES
 from fdigits.errors import UserError
+from fdigits.models import classifiers
 from fdigits.tasks.task import blank_batch
 
 STATISTICS = "statistics.json"
@@ -128,8 +129,18 @@ def load(workdir: Path, epoch: int = 0) -> Trained:
     return trained
 
 
+def modern_config(held: Mapping) -> dict:
+    """A run's `config.json` as this code writes it, without what its model never read."""
+    found = modern(held)
+    if found["task"] == "classify":
+        read = classifiers.fields(ConfigDict(found["model"]))
+        unread = {name: x for name, x in classifiers.DEFAULTS.items() if name not in read}
+        found["model"] |= json.loads(json.dumps(unread))
+    return found
+
+
 def _config(workdir: Path) -> ConfigDict:
-    return ConfigDict(modern(json.loads((workdir / "config.json").read_text())))
+    return ConfigDict(modern_config(json.loads((workdir / "config.json").read_text())))
 
 
 def _check_shapes(trained: Trained) -> None:

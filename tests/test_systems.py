@@ -92,6 +92,7 @@ def test_a_run_of_earlier_code_is_this_one(tmp_path, no_report):
     held = json.loads((tmp_path / "config.json").read_text())
     del held["model"]["hidden"], held["frozen"], held["data"]["encoded"], held["task"]
     held["reported"] = held.pop("paper")
+    held["model"]["audio"] = "mlp"  # which it never read
     (tmp_path / "config.json").write_text(json.dumps(held))
     assert trained.load(tmp_path).config.model.hidden == []
     assert run(config, tmp_path) == result
