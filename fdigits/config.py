@@ -69,7 +69,7 @@ def base(
             start={},  # module -> "stage/module" whose best weights it starts from
             frozen=(),  # modules whose parameters and statistics stay as they started
             optimizer=dict(
-                name="adam",
+                name="adam",  # adam | adadelta | sgd
                 learning_rate=1e-3,
                 weight_decay=1e-5,  # L2 added to the gradient, as torch's `weight_decay`
                 momentum=0.9,  # sgd only

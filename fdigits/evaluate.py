@@ -46,8 +46,12 @@ def leave(workdir: Path, trained: Trained, examples: Examples) -> tuple[dict, li
     embeddings = {name: x.astype(np.float16) for name, x in found.items()}
     write_arrays(workdir / "embeddings.npz", **embeddings)
     write_arrays(workdir / "inputs.npz", **shown(test, examples.raw))
+    further = task.leave(trained.params, trained.batch_stats, examples.splits, examples.arrays)
+    for name, arrays in further.items():
+        write_arrays(workdir / name, **arrays)
     items = {name: x[rows[name]] for name, x in examples.arrays.items()}
-    return figures, [*ARTIFACTS, *explain.write(workdir, task, trained, items, rows["label"])]
+    explained = explain.write(workdir, task, trained, items, rows["label"])
+    return figures, [*ARTIFACTS, *further, *explained]
 
 
 def remake(workdir: Path, data_dir: Path | None = None) -> list[str]:

@@ -23,12 +23,13 @@ def schedule(optimizer: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
 
 
 def make(optimizer: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Clipping, L2 as torch's `weight_decay` (added to the gradient), then Adam or SGD."""
+    """Clipping, L2 as torch's `weight_decay` (added to the gradient), and the config's rule."""
     learning_rate = schedule(optimizer, steps_per_epoch)
     rule = choose(
         optimizer.name,
         {
             "adam": lambda: optax.scale_by_adam(),
+            "adadelta": lambda: optax.scale_by_adadelta(rho=0.9, eps=1e-6),  # torch's defaults
             "sgd": lambda: optax.trace(optimizer.momentum),
         },
         "optimizer.name",

@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from fdigits import checkpoint, evaluate, optim, provenance, report, tasks, train
@@ -14,9 +15,10 @@ from fdigits.console import Watch, console
 from fdigits.data import pipeline
 from fdigits.errors import UserError
 from fdigits.examples import Examples, prepared, resolved
-from fdigits.files import atomic, write_json
+from fdigits.files import atomic, write_arrays, write_json
 from fdigits.trained import STATISTICS, Trained, earlier, load, modern_config
 
+SAMPLES = "samples"  # folder of what a task draws after each epoch
 WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
 
@@ -89,7 +91,13 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
             progress.commits.append(commit)
         _write_history(workdir, progress)
 
+        sample = jax.jit(task.samples)
+
         def save(state, progress):
+            drawn = sample(state.params, state.batch_stats)
+            if drawn is not None:
+                file = workdir / SAMPLES / f"{progress.epoch:04}.npz"
+                write_arrays(file, image=np.asarray(drawn))
             checkpoints.save(state, progress)
             _write_history(workdir, progress)
 

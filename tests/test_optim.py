@@ -100,3 +100,19 @@ def test_without_a_plateau_the_rate_stays():
     for _ in range(8):
         _, state = tx.update({}, state, value=1.0)
     assert state.scale == 1
+
+
+def test_adadelta_is_torchs():
+    """Three steps of torch.optim.Adadelta(lr=1) on these gradients, by its formula."""
+    chosen = optimizer(name="adadelta", learning_rate=1.0, weight_decay=0.0)
+    rule, x = optim.make(chosen, 1), jnp.array([1.0, -2.0])
+    state, wanted = rule.init(x), np.array([1.0, -2.0])
+    square, delta = np.zeros(2), np.zeros(2)
+    for gradient in np.array([[0.5, -1.0], [0.1, 2.0], [-0.3, 0.0]]):
+        updates, state = rule.update(jnp.array(gradient), state, x)
+        x = x + updates
+        square = 0.9 * square + 0.1 * gradient**2
+        step = np.sqrt((delta + 1e-6) / (square + 1e-6)) * gradient
+        delta = 0.9 * delta + 0.1 * step**2
+        wanted = wanted - step
+    np.testing.assert_allclose(x, wanted, rtol=1e-4)

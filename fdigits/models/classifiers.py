@@ -14,6 +14,7 @@ from fdigits.models import fusion
 from fdigits.models.encoders import (
     Conv1DEncoder,
     ConvEncoder,
+    ExampleEncoder,
     LeNetEncoder,
     LSTMEncoder,
     MLPEncoder,
@@ -25,6 +26,7 @@ DEFAULTS = CLASSIFIER  # field of `config.model` -> its default
 ENCODERS = {  # input -> encoder -> its module, and the fields that it reads
     "image": {
         "cnn": (ConvEncoder, ("filters", "width", "dropout")),
+        "example": (ExampleEncoder, ("width", "dropout")),
         "plain": (PlainEncoder, ("attention", "width", "dropout")),
     },
     "audio": {

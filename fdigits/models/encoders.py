@@ -13,6 +13,7 @@ from fdigits.models.layers import (
     KERAS_EPSILON,
     KERAS_MOMENTUM,
     LSTM,
+    VALID,
     Conv,
     ConvBlock,
     ConvPool,
@@ -20,6 +21,7 @@ from fdigits.models.layers import (
     Dropout,
     KerasDense,
     SquaresConv,
+    convolution,
     torch_uniform,
     watch,
 )
@@ -140,6 +142,25 @@ class PlainEncoder(nn.Module):
                 x = attend()(x)
         x = nn.relu(KerasDense(self.width)(x.reshape(x.shape[0], -1)))
         return Dropout(self.dropout)(x, train)
+
+
+class ExampleEncoder(nn.Module):
+    """The picture CNN of PyTorch's MNIST example, which judges drawn digits (R2).
+
+    `[B, 28, 28, 1]` -> `[B, width]`: two 3 x 3 convolutions without padding, one pooling.
+    """
+
+    width: int = 128
+    dropout: float = 0.5
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        kernel = self.param("kernel", torch_uniform, (3, 3, x.shape[-1], 32))
+        bias = self.param("bias", nn.initializers.zeros, (32,))
+        x = nn.relu(convolution()(x, kernel, VALID) + bias)
+        x = ConvPool(64, torch_uniform)(x, train)
+        x = Dropout(0.25)(x, train).reshape(x.shape[0], -1)
+        return Dropout(self.dropout)(nn.relu(Dense(self.width)(x)), train)
 
 
 class LeNetBlock(nn.Module):

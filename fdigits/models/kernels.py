@@ -13,6 +13,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import lax
 
@@ -87,6 +88,58 @@ def block_kernel(kernel: jax.Array, n: int) -> jax.Array:
     ]
     out = jnp.stack(placed, -2).reshape(high, n, wide, n, channels, n * n * features)
     return out.swapaxes(1, 2).reshape(high, wide, n * n * channels, n * n * features)
+
+
+def strided_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A convolution that goes by 2, zeros around as Keras' "same": `[B, H, W, C]`, kernel
+    `[k, k, C, F]` -> `[B, ceil(H/2), ceil(W/2), F]`."""
+    dims = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=dims)
+
+
+def strided_conv_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`strided_conv` of a kernel of at most 5 x 5 on a square picture, as a convolution of 3 x 3
+    between 2 x 2 blocks."""
+    size, high = kernel.shape[0], x.shape[1]
+    top = max(size - 2 + high % 2, 0) // 2
+    x = jnp.pad(x, ((0, 0), (0, high % 2), (0, high % 2), (0, 0)))
+    around = (2 - top, 4 - size + top)
+    kernel = jnp.pad(kernel, (around, around, (0, 0), (0, 0)))
+    channels, features = kernel.shape[2:]
+    kernel = kernel.reshape(3, 2, 3, 2, channels, features).swapaxes(1, 2)
+    return conv_cpu(blocks(x, 2), kernel.reshape(3, 3, 4 * channels, features), ((1, 1), (1, 1)))
+
+
+def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A transposed convolution that goes by 2, to twice the size: `[B, H, W, C]`, kernel
+    `[k, k, C, F]` -> `[B, 2H, 2W, F]`.
+
+    Place i of the input meets row a of the kernel at place 2i + a - (k - 2) // 2: as Keras' "same"
+    and, for even k, PyTorch's padding of (k - 2) / 2.
+    """
+    size = kernel.shape[0]
+    low = (size - 2) // 2
+    pad = (size - 1 - low, 1 + low)
+    dims = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(
+        x, kernel[::-1, ::-1], (1, 1), (pad, pad), lhs_dilation=(2, 2), dimension_numbers=dims
+    )
+
+
+def transposed_conv_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`transposed_conv` as four convolutions, for even and odd rows and columns of the output."""
+    low = (kernel.shape[0] - 2) // 2
+    taps, pads = [], []
+    for phase in range(2):
+        rows = range(kernel.shape[0] - 1 - (kernel.shape[0] - 1 - phase - low) % 2, -1, -2)
+        taps.append(np.array(rows))
+        pads.append(((rows[0] - phase - low) // 2, (phase + low - rows[-1]) // 2))
+    made = [
+        conv_cpu(x, kernel[taps[i]][:, taps[j]], (pads[i], pads[j]))
+        for i in range(2)
+        for j in range(2)
+    ]
+    return unblocks(jnp.concatenate(made, -1), 2)
 
 
 def max_pool(x: jax.Array) -> jax.Array:

@@ -79,6 +79,47 @@ class Conv(nn.Module):
         return kernels.unblocks(x, n)[:, : out[0], : out[1]] + bias
 
 
+class StridedConv(nn.Module):
+    """Convolution that goes by 2, with a bias: `[B, H, W, C]` -> `[B, ceil(H/2), ceil(W/2), F]`.
+
+    Zeros around as Keras' "same".
+    """
+
+    features: int
+    size: int
+    kernel_init: nn.initializers.Initializer = glorot
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel, bias = _kernel_and_bias(self, x.shape[-1])
+        on_cpu = jax.default_backend() == "cpu"
+        return (kernels.strided_conv_cpu if on_cpu else kernels.strided_conv)(x, kernel) + bias
+
+
+class ConvTranspose(nn.Module):
+    """Transposed convolution that goes by 2, with a bias: `[B, H, W, C]` -> `[B, 2H, 2W, F]`.
+
+    As Keras' with "same" and, for an even size, PyTorch's with a padding of (size - 2) / 2.
+    """
+
+    features: int
+    size: int
+    kernel_init: nn.initializers.Initializer = glorot
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel, bias = _kernel_and_bias(self, x.shape[-1])
+        on_cpu = jax.default_backend() == "cpu"
+        turned = kernels.transposed_conv_cpu if on_cpu else kernels.transposed_conv
+        return turned(x, kernel) + bias
+
+
+def _kernel_and_bias(module: StridedConv | ConvTranspose, channels: int):
+    shape = (module.size, module.size, channels, module.features)
+    kernel = module.param("kernel", module.kernel_init, shape)
+    return kernel, module.param("bias", nn.initializers.zeros, (module.features,))
+
+
 class SquaresConv(nn.Module):
     """Convolution without padding, for few channels; its outputs lie by 2 x 2 squares.
 
@@ -104,10 +145,11 @@ class ConvPool(nn.Module):
     """
 
     features: int
+    kernel_init: nn.initializers.Initializer = glorot
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        kernel = self.param("kernel", glorot, (3, 3, x.shape[-1], self.features))
+        kernel = self.param("kernel", self.kernel_init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         conv = convolution()
         if not train:

@@ -41,6 +41,8 @@ class Run:
     maps: dict[str, np.ndarray]  # "row" [K] of test items; "gradcam:…", "attention:…" [K, …]
     corruption: dict[str, np.ndarray]  # "level" [L], "weights" [M, L, M], "accuracy" [M, L]
     augmentations: dict[str, np.ndarray]  # "name" [K], "image" [K, H, W] uint8
+    further: dict[str, dict[str, np.ndarray]]  # file -> the arrays that its task left there
+    samples: dict[int, np.ndarray]  # epoch -> what the task drew after it, [10, K, H, W] uint8
 
     @property
     def task(self) -> str:
@@ -148,6 +150,9 @@ def load(path: Path | str) -> Run:
         path, config, result, _history(path / "metrics.jsonl"),
         _ids(predictions, label_N, embeddings), label_N, predictions, inputs, embeddings,
         *(_arrays(path / name, name in left, keys) for name, keys in EXPLAINED.items()),
+        {name: _arrays(path / name, True) for name in left if name not in (*ARRAYS, *EXPLAINED)},
+        {int(file.stem): _arrays(file, True, ("image",))["image"]
+         for file in sorted((path / "samples").glob("[0-9]*.npz"))},
     )  # fmt: skip
     _check(run)
     return run

@@ -68,6 +68,19 @@ class Task:
         """Pictures `[B, 28, 28]` uint8 of these digits, for a later stage (`data.generated`)."""
         raise UserError(f"stage {self.config.name} ({self.config.task}) generates no pictures")
 
+    def leave(self, params, batch_stats, splits, arrays) -> dict[str, dict[str, np.ndarray]]:
+        """Further files for the page, and the arrays in each: `{"walk.npz": {"image": ...}}`.
+
+        Args:
+          splits: the three parts, by name.
+          arrays: what their rows point into, `[N, ...]` each.
+        """
+        return {}
+
+    def samples(self, params, batch_stats) -> jax.Array | None:
+        """Pictures `[10, K, 28, 28]` uint8 of each digit, from the same noise after each epoch."""
+        return None
+
     def probabilities(self, outputs: Outputs) -> jax.Array:
         """`[B, 10]`, of each digit."""
         raise UserError(

@@ -281,3 +281,10 @@ def test_an_unread_field_is_told_with_those_that_the_model_has():
 def test_an_unread_field_may_have_its_default():
     assert "hidden" not in classifiers.fields(model_of(name="hybrid"))
     classifiers.check(model_of(name="hybrid", hidden=[]))  # as a file of JSON has it
+
+
+def test_the_judge_is_pytorchs_example():
+    """24 -> 12 places after the pooling; PyTorch counts 1,199,882 parameters."""
+    params = shapes(name="image", image="example")["params"]
+    count = sum(x.size for x in jax.tree.leaves(params))
+    assert count == (9 * 32 + 32) + (9 * 32 * 64 + 64) + (9216 * 128 + 128) + 1290 == 1_199_882

@@ -414,3 +414,50 @@ def test_a_nan_is_not_lost_in_pooling():
         whole = kernels.unblocks(x.reshape(1, 1, 1, 8), 2)
         for y in kernels.relu_mean_cpu(x, jnp.zeros(2)), kernels.relu_pool_cpu(whole, jnp.zeros(2)):
             assert np.isnan(y[..., 1]).all() and (y[..., 0] == 0).all()
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+@pytest.mark.parametrize("side", [4, 7])
+@pytest.mark.parametrize("name", ["strided_conv", "transposed_conv"])
+def test_convolutions_that_go_by_two_and_their_gradients_equal_the_plain_ones(name, size, side):
+    plain, quick = getattr(kernels, name), getattr(kernels, f"{name}_cpu")
+    rng = np.random.default_rng(size)
+    x = rng.normal(size=(2, side, side, 3)).astype(np.float32)
+    kernel = rng.normal(size=(size, size, 3, 4)).astype(np.float32)
+    weights = rng.normal(size=plain(x, kernel).shape).astype(np.float32)
+    for found, wanted in zip(
+        *(
+            jax.value_and_grad(lambda x, k, f=f: (f(x, k) * weights).sum(), (0, 1))(x, kernel)
+            for f in (quick, plain)
+        ),
+        strict=True,
+    ):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted
+        )
+
+
+def test_transposed_convolution_puts_each_pixel_where_keras_puts_it():
+    """Kernel 5, "same": pixel i meets row a of the kernel at place 2i + a - 1."""
+    x = np.arange(1.0, 5.0).reshape(1, 2, 2, 1)
+    kernel = np.random.default_rng(0).normal(size=(5, 5, 1, 1))
+    wanted = np.zeros((6 + 2, 6 + 2))
+    for i in range(2):
+        for j in range(2):
+            wanted[2 * i : 2 * i + 5, 2 * j : 2 * j + 5] += x[0, i, j, 0] * kernel[..., 0, 0]
+    found = kernels.transposed_conv_cpu(jnp.array(x), jnp.array(kernel))
+    np.testing.assert_allclose(found[0, ..., 0], wanted[1:5, 1:5], rtol=1e-5, atol=1e-5)
+
+
+def test_transposed_convolution_equals_pytorchs():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 5, 5, 3)), rng.normal(size=(4, 4, 3, 6))
+    wanted = torch.nn.functional.conv_transpose2d(
+        torch.tensor(x.transpose(0, 3, 1, 2)),
+        torch.tensor(kernel.transpose(2, 3, 0, 1).copy()),
+        stride=2,
+        padding=1,
+    )
+    found = kernels.transposed_conv_cpu(jnp.array(x), jnp.array(kernel))
+    np.testing.assert_allclose(found, wanted.numpy().transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-4)

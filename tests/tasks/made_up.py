@@ -72,6 +72,14 @@ class Autoencode(Task):
         loss = cross_entropy(outputs["guess"], batch["label"])
         return loss, (batch_stats, {"loss": loss})
 
+    def leave(self, params, batch_stats, splits, arrays):
+        rows = splits["test"].examples()["audio"][:3]
+        return {"three.npz": {"audio": arrays["audio"][rows]}}
+
+    def samples(self, params, batch_stats):
+        bias = params["decoder"]["bias"][:1]
+        return jnp.broadcast_to(255 * (bias > 0), (10, 2, 28, 28)).astype(jnp.uint8)
+
     def evaluate(self, params, batch_stats, batch):
         variables = {"params": params, "batch_stats": batch_stats}
         return self.model.apply(variables, self.inputs(batch), train=False)

@@ -13,6 +13,7 @@ import pytest
 from fdigits import checkpoint, evaluate, predict, report, tasks, trained
 from fdigits.errors import UserError
 from fdigits.explain import __main__ as explain
+from fdigits.report import artifacts
 from fdigits.run import run, stage_order
 from tests.tasks import made_up
 
@@ -60,6 +61,9 @@ def test_it_trains_and_leaves_a_result_and_a_page(finished):
     assert coder["best_epoch"] == min(rows, key=lambda r: r["validation"]["loss"])["epoch"]
     with np.load(workdir / "coder" / "predictions.npz") as held:
         assert held["error"].shape == (400,) and held["guess"].shape == (400, 10)
+    run = artifacts.load(workdir / "coder")
+    assert run.further["three.npz"]["audio"].shape == (3, 39, 13)
+    assert list(run.samples) == [1, 2, 3, 4, 5, 6] and run.samples[6].shape == (10, 2, 28, 28)
     page = (workdir / "coder" / "report.html").read_text()
     assert "right" in page and "Learning curves" in page
     assert result["metrics"]["test"]["accuracy"] > 0.3  # by 8 numbers, one dense layer
