@@ -32,7 +32,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     if result_file.exists():
         console.print(f"{workdir} is finished; this is its result:")
         result = modern_result(_read_json(result_file))
-        if made := evaluate.remake(workdir):
+        if made := evaluate.remake(workdir, Path(config.data.dir), Path(config.data.cache)):
             console.print(f"made again from the checkpoint: {', '.join(made)}")
     else:
         result = _train_and_test(config, workdir)

@@ -1,5 +1,6 @@
 """What a run left is made again from its checkpoint, to the same bytes."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from fdigits import checkpoint, embed, evaluate, report, trained
+from fdigits.data import prepare
 from fdigits.errors import UserError
+from fdigits.explain import __main__ as explain
 from fdigits.report import __main__ as command
 from fdigits.run import run
 from tests.test_systems import short
@@ -47,9 +50,46 @@ def test_all_arrays_deleted_both_commands_draw_the_same(finished, tmp_path, caps
 
 def test_the_same_launch_makes_them_again(finished, monkeypatch):
     monkeypatch.setattr(report, "write", lambda *args: "none")
+    others = {file: file.stat().st_mtime_ns for file in finished.glob("*.npz")}
+    others.pop(finished / "embeddings.npz", None)
     (finished / "embeddings.npz").unlink(missing_ok=True)
     run(short("weighted_fusion", epochs=3), finished)
     assert (finished / "embeddings.npz").is_file()
+    assert {file: file.stat().st_mtime_ns for file in others} == others  # they stay as they are
+
+
+def test_the_folders_given_now_are_read(finished, monkeypatch):
+    seen = []
+    monkeypatch.setattr(evaluate, "prepared", lambda config, *_: seen.append(config) or 1 / 0)
+    lost = (finished / "embeddings.npz").read_bytes()
+    (finished / "embeddings.npz").unlink()
+    given = {"data__dir": "elsewhere", "data__cache": "other"}
+    with pytest.raises(ZeroDivisionError):
+        run(short("weighted_fusion", epochs=3, **given), finished)
+    (finished / "embeddings.npz").write_bytes(lost)
+    assert (seen[0].data.dir, seen[0].data.cache) == ("elsewhere", "other")
+
+
+@pytest.mark.parametrize("change", ["labels", "ids"])
+def test_other_data_than_the_runs_change_nothing(finished, tmp_path, monkeypatch, change, capsys):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "embeddings.npz").unlink()
+    before, load = digests(copy, "*.npz"), prepare.load
+
+    def other(*args):
+        column = "label" if change == "labels" else "id"
+        return {
+            m: dataclasses.replace(c, **{column: np.roll(getattr(c, column), 7)})
+            for m, c in load(*args).items()
+        }
+
+    monkeypatch.setattr(prepare, "load", other)
+    told = "test accuracy is" if change == "labels" else "predictions.npz holds other test items"
+    with pytest.raises(UserError, match=f"the data are not those of the run .{told}"):
+        evaluate.remake(copy)
+    with pytest.raises(SystemExit):
+        explain.main([str(copy)])
+    assert told in capsys.readouterr().err and digests(copy, "*.npz") == before
 
 
 @pytest.mark.parametrize(("part", "method"), [("train", "pca"), ("validation", "tsne")])
