@@ -116,14 +116,25 @@ def modern(held: Mapping) -> dict:
     Old words become the new ones, and fields that its code did not have get their defaults, which
     are what that code did.
     """
-    found = {OLD_FIELDS.get(name, name): value for name, value in held.items()}
-    data = dict(found["data"])
-    for field, owner, name in (("protocol", found, "protocol"), ("data.split", data, "split")):
-        owner[name] = OLD_WORDS[field].get(owner.get(name), owner.get(name))
+    found = _translated(held)
     task = found.get("task", "classify")
     model = CLASSIFIER if task == "classify" else {}
-    defaults = json.loads(base("", "", task, model).to_json())
-    return _filled(found | {"data": data}, defaults)
+    return _filled(found, json.loads(base("", "", task, model).to_json()))
+
+
+def _translated(held: Mapping, section: str = "") -> dict:
+    """The fields of a config, of its data or of a stage, in today's words."""
+    found = {}
+    for name, value in held.items():
+        name = OLD_FIELDS.get(name, name)
+        if name == "stages":
+            value = {stage: _translated(fields) for stage, fields in value.items()}
+        elif name == "data":
+            value = _translated(value, "data.")
+        elif words := OLD_WORDS.get(section + name):
+            value = words.get(value, value)
+        found[name] = value
+    return found
 
 
 def modern_result(held: Mapping) -> dict:

@@ -177,7 +177,7 @@ def _refuse_other(workdir: Path, config: ConfigDict) -> None:
     theirs, ours = _read_json(file), json.loads(config.to_json())
     if not isinstance(theirs.get("data"), dict):
         raise UserError(f"{file} is no config of a run: choose another --workdir")
-    fields = differing_fields(_what(modern_config(theirs)), _what(ours))
+    fields = _differing(modern_config(theirs), ours)
     if fields:
         raise UserError(
             f"{workdir} belongs to another config ({'; '.join(fields)}): choose another --workdir"
@@ -200,9 +200,24 @@ def _read_json(file: Path) -> dict:
     return held if isinstance(held, dict) else {}
 
 
+def _differing(theirs: dict, ours: dict) -> list[str]:
+    """The fields in which two configs differ, and those in which their stages do further."""
+    found = differing_fields(_what(theirs), _what(ours))
+    for name in sorted(theirs["stages"].keys() & ours["stages"].keys()):
+        fields = differing_fields(_stage(theirs, name), _stage(ours, name))
+        found += [f"stages.{name}.{field}" for field in fields if field not in found]
+    return found
+
+
 def _what(config: dict) -> dict:
+    """What of a config changes a number; of its stages, the names."""
     data = {k: v for k, v in config["data"].items() if k not in WHERE_ONLY}
-    return config | {"data": data}
+    return config | {"data": data, "stages": sorted(config["stages"])}
+
+
+def _stage(config: dict, name: str) -> dict:
+    stage = modern_config(json.loads(stage_config(ConfigDict(config), name).to_json()))
+    return {field: value for field, value in _what(stage).items() if field != "name"}
 
 
 def _write_history(workdir: Path, progress: train.Progress) -> None:

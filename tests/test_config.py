@@ -191,7 +191,11 @@ def test_an_old_runs_config_is_translated():
     held |= {"reported": {"system": "R1 image", "accuracy": 0.5}, "protocol": "report"}
     for field in ("paper", "task", "frozen", "players"):
         del held[field]
+    old = {"protocol": "report", "reported": {"accuracy": 1.0}, "data": {"split": "report"}}
+    held["stages"] = {"first": old}
     found = modern(held)
+    new = {"protocol": "paper", "paper": {"accuracy": 1.0}, "data": {"split": "paper"}}
+    assert found["stages"] == {"first": new}
     assert (found["protocol"], found["data"]["split"], found["task"]) == (
         "paper",
         "paper",

@@ -29,6 +29,17 @@ def short(name, arg="", **fields):
     return config
 
 
+def as_by_earlier_code(workdir):
+    """Writes a run's config as it was before papers were called so and models lost fields."""
+    for folder in (workdir, workdir / "image", workdir / "audio"):
+        held = json.loads((folder / "config.json").read_text())
+        held["model"] |= {"image": "plain", "audio": "conv1d"}
+        held["reported"] = held.pop("paper")
+        for name, stage in held["stages"].items():
+            stage["model"], stage["reported"] = {"name": name, "hidden": []}, stage.pop("paper")
+        (folder / "config.json").write_text(json.dumps(held))
+
+
 def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_report):
     config = short("conv1d_fusion", optimizer__learning_rate=0.0)  # so that all weights stay
     result = run(config, tmp_path)
@@ -41,8 +52,14 @@ def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_repor
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     again = run(config, tmp_path)  # finished, and so are its stages
     assert again == result
+    as_by_earlier_code(tmp_path)
+    assert run(config, tmp_path) == result
     with pytest.raises(UserError, match="another config"):
         run(short("conv1d_fusion", optimizer__learning_rate=0.1), tmp_path)
+    with config.unlocked():
+        config.stages.audio.seed = 3
+    with pytest.raises(UserError, match=r"config \(stages.audio.seed: 0 there, 3 here\)"):
+        run(config, tmp_path)
 
 
 def test_the_fusions_weights_stand_with_the_predictions(tmp_path, no_report):
