@@ -62,6 +62,15 @@ def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_repor
         run(config, tmp_path)
 
 
+def test_a_start_of_another_shape_is_told_before_the_workdir_is_taken(tmp_path, no_report):
+    config = short("conv1d_fusion")
+    with config.unlocked():
+        config.stages.image.model.width = 16
+    with pytest.raises(UserError, match=r"start.image_encoder: .*Dense_0.*there.*here"):
+        run(config, tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
 def test_the_fusions_weights_stand_with_the_predictions(tmp_path, no_report):
     result = run(short("weighted_fusion", "protocol=paper"), tmp_path)
     assert result["protocol"] == "official, test part validates"
@@ -189,6 +198,8 @@ def test_a_model_and_data_that_do_not_fit(tmp_path):
         ("model.fusion", "gatd", "did you mean 'gated'"),
         ("model.width", 250, "cuts it in 16"),
         ("start", {"imge_encoder": "image/encoder"}, "did you mean 'image_encoder'"),
+        ("data.encoded", {"image": "first"}, "data.encoded.image: .* otherwise"),
+        ("data.encoded", {"code": "first"}, "data.encoded.code would change nothing"),
     ],
 )
 def test_what_no_run_can_have_leaves_nothing_behind(tmp_path, field, value, told):
@@ -201,8 +212,14 @@ def test_what_no_run_can_have_leaves_nothing_behind(tmp_path, field, value, told
 
 
 def test_augmentation_without_pictures_is_refused(tmp_path):
-    with pytest.raises(UserError, match="reads no pictures"):
+    with pytest.raises(UserError, match="reads no pictures as they are"):
         run(short("spectrogram", augment__strength=0.5), tmp_path)
+    stage = short("attention", "se", augment__strength=0.5)  # of the stages, too, and first
+    with stage.unlocked():
+        stage.stages["second"] = {"model": {"name": "audio", "image": "cnn", "attention": "none"}}
+    with pytest.raises(UserError, match="attention_se-digits-second reads audio"):
+        run(stage, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_in_half_precision_ends(tmp_path, no_report):
