@@ -210,7 +210,9 @@ def _refuse_other(workdir: Path, config: ConfigDict) -> None:
 
 
 def _claim(workdir: Path, config: ConfigDict) -> None:
-    """Makes the workdir this config's."""
+    """Makes the workdir this config's; what claimed it before, perhaps in older words, stays."""
+    if (workdir / "config.json").exists():
+        return
     try:
         write_json(workdir / "config.json", json.loads(config.to_json()))
     except OSError as error:

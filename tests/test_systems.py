@@ -122,6 +122,9 @@ def test_a_run_of_earlier_code_is_this_one(tmp_path, no_report):
     (tmp_path / "config.json").write_text(json.dumps(held))
     assert trained.load(tmp_path).config.model.hidden == []
     assert run(config, tmp_path) == result
+    (tmp_path / "result.json").unlink()  # as if it had been stopped before
+    assert run(config, tmp_path) == result
+    assert json.loads((tmp_path / "config.json").read_text()) == held
     with pytest.raises(UserError, match=r"belongs to another config \(model.hidden: \[\] there"):
         run(short("image", model__hidden=(64,)), tmp_path)
 
