@@ -14,6 +14,7 @@ from fdigits.data import prepare
 from fdigits.errors import UserError
 from fdigits.explain import __main__ as explain
 from fdigits.report import __main__ as command
+from fdigits.report import artifacts
 from fdigits.run import run
 from tests.test_systems import short
 
@@ -105,6 +106,30 @@ def test_any_kept_epoch_and_part_is_drawn(finished, tmp_path, part, method, caps
     assert table[0] == "id,label,cluster,x,y" and len(table) > 100
 
 
+def test_runs_of_one_name_and_epochs_do_not_overwrite_each_other(finished, tmp_path, capsys):
+    epoch = checkpoint.kept(finished / "checkpoints")[0]
+    runs = [shutil.copytree(finished, tmp_path / name / "run") for name in "ab"]
+    for given in ([], [f"--epoch={epoch}"]):
+        embed.main([*map(str, runs), "--out", str(tmp_path / "out"), "--method=pca", *given])
+    drawn = capsys.readouterr().out.split()
+    assert len(set(drawn)) == 8 == len(list((tmp_path / "out").rglob("*.png")))
+    assert {Path(file).parent.name for file in drawn} == {"run_1", "run_2"}
+
+
+def test_a_recording_that_pairs_repeat_counts_once(finished, monkeypatch):
+    """As on the page; the ids of a data set of pairs do not tell."""
+    run_ = trained.load(finished)
+    examples = evaluate.again(run_)
+    test = examples.splits["test"]
+    rows, half = test.examples(), len(test) // 2
+    rows = {"image": rows["image"], "audio": np.resize(rows["audio"][:half], len(test))}
+    pairs = dataclasses.replace(test, rows=rows, paired=True)
+    examples = examples._replace(splits=examples.splits | {"test": pairs})
+    monkeypatch.setattr(evaluate, "again", lambda *_: examples)
+    drawn = {name: len(ids) for name, _, ids, _ in embed.encoders(run_, "test")}
+    assert drawn["audio"] == len(np.unique(rows["audio"])) < drawn["image"] == len(test)
+
+
 def test_what_cannot_be_drawn_is_one_line(finished, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     for run_, out, given, told in [
@@ -116,6 +141,20 @@ def test_what_cannot_be_drawn_is_one_line(finished, tmp_path, capsys):
             embed.main([str(run_), "--out", str(out), *given])
         line = capsys.readouterr().err
         assert told in line and len(line.strip().splitlines()) == 1
+
+
+def test_the_advice_for_damaged_maps_is_true_of_old_runs(finished, tmp_path):
+    """Their results do not say which files they left."""
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    result = json.loads((copy / "result.json").read_text())
+    del result["artifacts"]
+    (copy / "result.json").write_text(json.dumps(result))
+    maps = (copy / "maps.npz").read_bytes()
+    (copy / "maps.npz").write_bytes(maps[:100])
+    with pytest.raises(UserError, match=f"make it anew: python -m fdigits.explain {copy}$"):
+        artifacts.load(copy)
+    explain.main([str(copy)])
+    assert artifacts.load(copy).maps and (copy / "maps.npz").read_bytes() == maps
 
 
 def test_what_cannot_be_made_again_names_the_file(finished, tmp_path):
