@@ -92,15 +92,27 @@ class Checkpoints:
         """
         self._manager.wait_until_finished()
         try:
-            restored = self._manager.restore(
-                epoch,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore()
-                ),
-            )
-            return restored.state, Progress(**restored.progress)
+            return self._read(epoch, template)
         except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
-            raise _unreadable(epoch, self.folder, error) from error
+            try:
+                return self._read_of_one(epoch, template)
+            except Exception:  # as above: the first says more
+                raise _unreadable(epoch, self.folder, error) from error
+
+    def _read(self, epoch: int, template: TrainState) -> tuple[TrainState, Progress]:
+        restored = self._manager.restore(
+            epoch,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore()
+            ),
+        )
+        return restored.state, Progress(**restored.progress)
+
+    def _read_of_one(self, epoch: int, template: TrainState) -> tuple[TrainState, Progress]:
+        """As earlier code saved, with the optimizer of the only player instead of each player's."""
+        ((player, optimizer),) = template.opt_state.items()
+        state, progress = self._read(epoch, template.replace(opt_state=optimizer))
+        return state.replace(opt_state={player: state.opt_state}), progress
 
 
 def kept(folder: Path) -> list[int]:

@@ -91,23 +91,57 @@ def stage_config(config: ConfigDict, name: str) -> ConfigDict:
     model of a stage of another task too.
 
     Raises:
-      UserError: a field that no config has; names the nearest.
+      UserError: a field that no config has (names the nearest), or no value of it.
     """
-    found, changed = config.copy_and_resolve_references(), config.stages[name].to_dict()
-    data = dict(changed.pop("data", {}))
+    where, found = f"stages.{name}", config.copy_and_resolve_references()
+    own = _group(config.stages[name], where)
+    data = _group(own.pop("data", {}), f"{where}.data")
     with found.unlocked():
-        found.stages = {}
-        for field, none in (("start", {}), ("players", {}), ("frozen", ())):
-            found[field] = changed.pop(field, none)
+        found.stages, found.frozen = {}, ()
+        for field in ("start", "players"):
+            found[field] = _group(own.pop(field, {}), f"{where}.{field}")
         for field in ("encoded", "generated"):
-            found.data[field] = data.pop(field, {})
-        if changed.get("task", found.task) != found.task:
-            found.model = changed.pop("model")
-    try:
-        found.update(changed | {"data": data, "name": f"{config.name}-{name}"})
-    except (KeyError, AttributeError) as error:  # ml_collections: an unknown field
-        raise UserError(f"stages.{name}: {error.args[0].splitlines()[-1]}") from None
+            found.data[field] = _group(data.pop(field, {}), f"{where}.data.{field}")
+        if own.get("task", found.task) != found.task:
+            if "model" not in own:
+                raise UserError(
+                    f"{where} is of the task {own['task']}: it needs a model of its own"
+                )
+            found.model = _group(own.pop("model"), f"{where}.model")
+    _override(found, own | {"data": data, "name": f"{config.name}-{name}"}, where)
     return found.lock()
+
+
+def optimizer_of(config: ConfigDict, player: str) -> ConfigDict:
+    """The fields of a player's optimizer: the config's, but for what `config.players` changes.
+
+    Raises:
+      UserError: a field that no optimizer has, or no value of it.
+    """
+    found, where = config.optimizer.copy_and_resolve_references(), f"players.{player}"
+    _override(found, _group(config.players.get(player, {}), where), where)
+    return found
+
+
+def _group(value: object, where: str) -> dict:
+    if not isinstance(value, Mapping | ConfigDict):
+        raise UserError(f"{where} is {value!r}: it must be a group of fields")
+    return value.to_dict() if isinstance(value, ConfigDict) else dict(value)
+
+
+def _override(config: ConfigDict, fields: Mapping, where: str) -> None:
+    """Sets the fields that differ, at any depth."""
+    for name, value in fields.items():
+        field = f"{where}.{name}"
+        choose(name, dict.fromkeys(config), f"{where}: field")
+        if isinstance(config[name], ConfigDict):
+            _override(config[name], _group(value, field), field)
+            continue
+        try:
+            config[name] = value
+        except TypeError:
+            kind = type(config[name]).__name__
+            raise UserError(f"{field} is {value!r}: it must be of type {kind}") from None
 
 
 def modern(held: Mapping) -> dict:
@@ -116,14 +150,25 @@ def modern(held: Mapping) -> dict:
     Old words become the new ones, and fields that its code did not have get their defaults, which
     are what that code did.
     """
-    found = {OLD_FIELDS.get(name, name): value for name, value in held.items()}
-    data = dict(found["data"])
-    for field, owner, name in (("protocol", found, "protocol"), ("data.split", data, "split")):
-        owner[name] = OLD_WORDS[field].get(owner.get(name), owner.get(name))
+    found = _translated(held)
     task = found.get("task", "classify")
     model = CLASSIFIER if task == "classify" else {}
-    defaults = json.loads(base("", "", task, model).to_json())
-    return _filled(found | {"data": data}, defaults)
+    return _filled(found, json.loads(base("", "", task, model).to_json()))
+
+
+def _translated(held: Mapping, section: str = "") -> dict:
+    """The fields of a config, of its data or of a stage, in today's words."""
+    found = {}
+    for name, value in held.items():
+        name = OLD_FIELDS.get(name, name)
+        if name == "stages":
+            value = {stage: _translated(fields) for stage, fields in value.items()}
+        elif name == "data":
+            value = _translated(value, "data.")
+        elif words := OLD_WORDS.get(section + name):
+            value = words.get(value, value)
+        found[name] = value
+    return found
 
 
 def modern_result(held: Mapping) -> dict:
@@ -163,6 +208,11 @@ def check(config: ConfigDict) -> None:
         if name in fields and not fields[name] >= low:
             raise UserError(f"{field} is {fields[name]}: it must be at least {low}")
     choose(config.protocol, dict.fromkeys(("held_out", "paper")), "protocol")
+    if not 0 < config.plateau.factor < 1:
+        raise UserError(f"plateau.factor is {config.plateau.factor}: it must be between 0 and 1")
+    _check_earlier(config)
+    for player in config.players:
+        optimizer_of(config, player)
     if not 0 <= config.model.get("dropout", 0) < 1:
         raise UserError(f"model.dropout is {config.model.dropout}: it must be at least 0, below 1")
     if len(config.data.pixels) != 2 or not config.data.pixels[1] > 0:
@@ -185,6 +235,23 @@ def check(config: ConfigDict) -> None:
             f"data.speaker={config.data.speaker} is held out by data.split=speaker only, "
             f"which here is {config.data.split or 'the default of the data set'}"
         )
+
+
+def _check_earlier(config: ConfigDict) -> None:
+    """Refuses what names no earlier stage, or no part of one."""
+    for module, source in config.start.items():
+        stage, _, theirs = str(source).partition("/")
+        if not (stage and theirs):
+            raise UserError(
+                f"start.{module} is {source!r}: it must be a stage and its module, "
+                f'"{stage or "stage"}/{theirs or module}" say'
+            )
+    for stage, count in config.data.generated.items():
+        if not (isinstance(count, int) and count >= 0):
+            raise UserError(
+                f"data.generated.{stage} is {count!r}: it must be a whole number of at least 0, "
+                "of pictures per class"
+            )
 
 
 def parse_arg(arg: str, **defaults: str) -> dict[str, str]:

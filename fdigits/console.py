@@ -62,7 +62,8 @@ class Watch:
         )
         self._bar.update(self._task, description=f"epoch {row['epoch'] + 1}/{self._epochs}")
         if self._writer:
-            scalars = {"learning_rate": row["learning_rate"]} | {
+            rates = {name: x for name, x in row.items() if name.endswith("learning_rate")}
+            scalars = rates | {
                 f"{part}/{name}": value
                 for part in ("train", "validation")
                 for name, value in row[part].items()

@@ -5,6 +5,9 @@ from the checkpoint, to the same bytes.
 """
 
 import json
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ from fdigits.examples import Examples, prepared, shown
 from fdigits.files import write_arrays
 from fdigits.trained import Trained, load
 
+Arrays = dict[str, np.ndarray]
 ARTIFACTS = ("predictions.npz", "embeddings.npz", "inputs.npz")  # every run's
 
 
@@ -34,6 +38,14 @@ def leave(workdir: Path, trained: Trained, examples: Examples) -> tuple[dict, li
     Returns:
       The figures of the validation and the test part, and the names of the files.
     """
+    figures, files = make(trained, examples)
+    for name, arrays in files.items():
+        write_arrays(workdir / name, **arrays)
+    return figures, list(files)
+
+
+def make(trained: Trained, examples: Examples) -> tuple[dict, dict[str, Arrays]]:
+    """The figures of the validation and the test part, and the arrays of each file to leave."""
     task, test = trained.task, examples.splits["test"]
     feeder, figures = pipeline.make_feeder(trained.config.data.feeder, examples.arrays), {}
     for part in ("validation", "test"):
@@ -42,26 +54,24 @@ def leave(workdir: Path, trained: Trained, examples: Examples) -> tuple[dict, li
         figures[part] = task.summary(found, split.examples()["label"])
     rows = test.examples()
     kept = {name: found.pop(name) for name in task.PREDICTIONS if name in found}
-    write_arrays(workdir / "predictions.npz", id=test.ids(), label=rows["label"], **kept)
-    embeddings = {name: x.astype(np.float16) for name, x in found.items()}
-    write_arrays(workdir / "embeddings.npz", **embeddings)
-    write_arrays(workdir / "inputs.npz", **shown(test, examples.raw))
-    further = task.leave(trained.params, trained.batch_stats, examples.splits, examples.arrays)
-    for name, arrays in further.items():
-        write_arrays(workdir / name, **arrays)
+    files = {"predictions.npz": {"id": test.ids(), "label": rows["label"]} | kept}
+    files["embeddings.npz"] = {name: x.astype(np.float16) for name, x in found.items()}
+    files["inputs.npz"] = shown(test, examples.raw)
+    files |= task.leave(trained.params, trained.batch_stats, examples.splits, examples.arrays)
     items = {name: x[rows[name]] for name, x in examples.arrays.items()}
-    explained = explain.write(workdir, task, trained, items, rows["label"])
-    return figures, [*ARTIFACTS, *further, *explained]
+    return figures, files | explain.make(task, trained, items, rows["label"])
 
 
-def remake(workdir: Path, data_dir: Path | None = None) -> list[str]:
+def remake(workdir: Path, data_dir: Path | None = None, cache: Path | None = None) -> list[str]:
     """Makes again what a finished run's folder lacks of what it left; returns those names.
 
     Args:
-      data_dir: the folder of source files, where it is not the config's.
+      data_dir, cache: the folders of source files and of prepared arrays, where they are not the
+        config's.
 
     Raises:
-      UserError: the checkpoint or the data cannot be read.
+      UserError: the checkpoint or the data cannot be read, or are not the run's; nothing is
+        written then.
     """
     try:
         result = modern_result(json.loads((workdir / "result.json").read_text()))
@@ -69,25 +79,69 @@ def remake(workdir: Path, data_dir: Path | None = None) -> list[str]:
         return []  # no finished run, as whoever reads it will say
     names = result.get("artifacts", ARTIFACTS)
     missing = [name for name in names if not (workdir / name).is_file()]
-    if missing:
-        try:
-            trained = load(workdir)
-            leave(workdir, trained, again(trained, data_dir))
-        except UserError as error:
-            lost = f"{workdir} lacks {', '.join(missing)}, which cannot be made again"
-            raise UserError(f"{lost}: {error}") from error
-    return missing
+    if not missing:
+        return []
+    try:
+        files = make_again(load(workdir), data_dir, cache)
+    except UserError as error:
+        lost = f"{workdir} lacks {', '.join(missing)}, which cannot be made again"
+        raise UserError(f"{lost}: {error}") from error
+    made = [name for name in missing if name in files]
+    for name in made:
+        write_arrays(workdir / name, **files[name])
+    return made
 
 
-def again(trained: Trained, data_dir: Path | None = None) -> Examples:
+def make_again(
+    trained: Trained, data_dir: Path | None = None, cache: Path | None = None
+) -> dict[str, Arrays]:
+    """The arrays of each file that a finished run left, by name.
+
+    Raises:
+      UserError: the data cannot be had, or are not those of the run.
+    """
+    examples = again(trained, data_dir, cache)
+    figures, files = make(trained, examples)
+    result = json.loads((trained.workdir / "result.json").read_text())
+    then, now = result["metrics"]["test"], figures["test"]
+    told = [f"test {name} is {then[name]} in result.json, {now[name]} now" for name in
+            then.keys() & now.keys() if not _equal(then[name], now[name])]  # fmt: skip
+    if not told and not _same_ids(trained.workdir / "predictions.npz", files):
+        told = ["predictions.npz holds other test items"]
+    if told:
+        raise UserError(
+            f"the data are not those of the run ({min(told)}): give the folder that it learnt "
+            "from, --data-dir or config.data.dir"
+        )
+    return files
+
+
+def _equal(then: object, now: object) -> bool:
+    """Whether a figure is the run's, but for another machine's rounding; tables are not asked."""
+    if not isinstance(then, int | float):
+        return True
+    return bool(np.isclose(now, then, rtol=1e-3, atol=1e-3, equal_nan=True))
+
+
+def _same_ids(kept: Path, files: Mapping[str, Arrays]) -> bool:
+    """Whether the predictions that a run keeps, if they can be read, are of these items."""
+    try:
+        with np.load(kept) as held:
+            return np.array_equal(held["id"], files["predictions.npz"]["id"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return True
+
+
+def again(trained: Trained, data_dir: Path | None = None, cache: Path | None = None) -> Examples:
     """The examples that a training had.
 
     Raises:
       UserError: they cannot be had any more.
     """
     config = trained.config.copy_and_resolve_references()
-    if data_dir:
-        config.data.dir = str(data_dir)
+    for field, folder in (("dir", data_dir), ("cache", cache)):
+        if folder:
+            config.data[field] = str(folder)
     try:
         return prepared(config, trained.task, trained.workdir)
     except UserError as error:

@@ -52,6 +52,29 @@ def prepared(config: ConfigDict, task: tasks.Task, workdir: Path) -> Examples:
     return Examples(splits, arrays, statistics, raw)
 
 
+def check_reads(config: ConfigDict, task: tasks.Task) -> None:
+    """Refuses stages' arrays and augmentation that the task would never read.
+
+    Raises:
+      UserError: names the field.
+    """
+    read = f"{config.name} reads {', '.join(task.reads)}"
+    for name in config.data.encoded:
+        if name in MODALITIES:
+            raise UserError(
+                f"data.encoded.{name}: {name} is what recordings and pictures are read as; call "
+                "the array of a stage otherwise (code, say)"
+            )
+        if name not in task.reads:
+            raise UserError(f"data.encoded.{name} would change nothing: {read}")
+    chosen = config.augment
+    if chosen.strength and not chosen.generated and "image" not in task.reads:
+        raise UserError(
+            f"augment.strength is {chosen.strength}, but would change nothing: {read}, so it "
+            "reads no pictures as they are"
+        )
+
+
 def load_splits(config: ConfigDict, reads: tuple[str, ...], workdir: Path) -> dict[str, Split]:
     """The three parts, as the config's protocol, augmentation and earlier stages ask.
 

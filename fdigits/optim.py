@@ -7,7 +7,7 @@ import optax
 from ml_collections import ConfigDict
 from optax.contrib import reduce_on_plateau
 
-from fdigits.config import choose
+from fdigits.config import choose, optimizer_of
 
 
 def schedule(optimizer: ConfigDict, steps_per_epoch: int) -> optax.Schedule:
@@ -48,14 +48,10 @@ def of_players(
     Raises:
       UserError: a player that the task does not have.
     """
-    names, found = list(players), {}
+    names = list(players)
     for name in config.players:
         choose(name, dict.fromkeys(names), "players: player")
-    for name in names:
-        own = config.optimizer.copy_and_resolve_references()
-        own.update(config.players.get(name, {}))
-        found[name] = make(own, steps_per_epoch)
-    return found
+    return {name: make(optimizer_of(config, name), steps_per_epoch) for name in names}
 
 
 def clip_norms(limit: float) -> optax.GradientTransformation:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fdigits.config import check, choose, differing_fields, modern_result, stage
 from fdigits.console import Watch, console
 from fdigits.data import pipeline
 from fdigits.errors import UserError
-from fdigits.examples import Examples, prepared, resolved
+from fdigits.examples import Examples, check_reads, prepared, resolved
 from fdigits.files import atomic, write_arrays, write_json
 from fdigits.trained import STATISTICS, Trained, earlier, load, modern_config
 
@@ -24,7 +25,7 @@ WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
 def run(config: ConfigDict, workdir: Path) -> dict:
     """Trains, or goes on, or finds it finished; returns what `result.json` holds."""
-    check(config)
+    _check(config)
     config = resolved(config)
     _refuse_other(workdir, config)
     for name in stage_order(config):
@@ -34,13 +35,21 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     if result_file.exists():
         console.print(f"{workdir} is finished; this is its result:")
         result = modern_result(_read_json(result_file))
-        if made := evaluate.remake(workdir):
+        if made := evaluate.remake(workdir, Path(config.data.dir), Path(config.data.cache)):
             console.print(f"made again from the checkpoint: {', '.join(made)}")
     else:
         result = _train_and_test(config, workdir)
         write_json(result_file, result)
     _show(result, workdir)
     return result
+
+
+def _check(config: ConfigDict) -> None:
+    """Refuses what no run can have, here or in an earlier stage, before any is trained."""
+    check(config)
+    check_reads(config, tasks.make(config))
+    for name in config.stages:
+        _check(stage_config(config, name))
 
 
 def stage_order(config: ConfigDict) -> list[str]:
@@ -67,14 +76,15 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
     commit = provenance.commit()  # of the code that runs: the tree may move on meanwhile
     task = tasks.make(config)
     examples = prepared(config, task, workdir)
-    _try_out(config, task, examples)
+    _try_out(config, task, examples, workdir)
     _claim(workdir, config)
     if examples.statistics:
         write_json(workdir / STATISTICS, examples.statistics)
     feeder = pipeline.make_feeder(config.data.feeder, examples.arrays)
     steps_per_epoch = len(examples.splits["train"]) // config.batch_size
     state = train.create_state(task, config, examples.sample(), steps_per_epoch)
-    state = _start(config, state, workdir)
+    params, batch_stats = _start(config, state.params, state.batch_stats, workdir)
+    state = state.replace(params=params, batch_stats=batch_stats)
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     sizes = ", ".join(f"{len(split):,} {part}" for part, split in examples.splits.items())
     console.print(
@@ -145,7 +155,7 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
     }
 
 
-def _try_out(config: ConfigDict, task: tasks.Task, examples: Examples) -> None:
+def _try_out(config: ConfigDict, task: tasks.Task, examples: Examples, workdir: Path) -> None:
     """Traces the losses, so that what no run can have shows before anything is written."""
     batch, key = examples.sample(), jax.random.key(0)
     variables = jax.eval_shape(task.init, key, batch)
@@ -159,18 +169,33 @@ def _try_out(config: ConfigDict, task: tasks.Task, examples: Examples) -> None:
     for field in ("start", "frozen"):
         for module in config[field]:
             choose(module, params, f"{field}: module")
+    _start(config, params, statistics, workdir)
 
 
-def _start(config: ConfigDict, state: train.TrainState, workdir: Path) -> train.TrainState:
-    """The state with the modules of `config.start` from the best weights of earlier stages."""
-    params, batch_stats = dict(state.params), dict(state.batch_stats)
+def _start(
+    config: ConfigDict, params: Mapping, batch_stats: Mapping, workdir: Path
+) -> tuple[dict, dict]:
+    """Parameters and statistics, the modules of `config.start` from the best weights of stages.
+
+    Raises:
+      UserError: a stage has no such module, or one of other shapes.
+    """
+    params, batch_stats = dict(params), dict(batch_stats)
     for module, source in config.start.items():
         stage, _, theirs = source.partition("/")
         before = load(earlier(workdir, stage))
         for ours, trained in ((params, before.params), (batch_stats, before.batch_stats)):
-            if module in ours:
-                ours[module] = choose(theirs, trained, f"start.{module}: module")
-    return state.replace(params=params, batch_stats=batch_stats)
+            if module not in ours:
+                continue
+            found = choose(theirs, trained, f"start.{module}: module")
+            shapes = [jax.tree.map(lambda x: x.shape, tree) for tree in (found, ours[module])]
+            if fields := differing_fields(*shapes):
+                raise UserError(
+                    f"start.{module}: {source} is not of this shape ({'; '.join(fields)}): give "
+                    f"both the same fields of model, in stages.{stage}.model or here"
+                )
+            ours[module] = found
+    return params, batch_stats
 
 
 def _protocol(config: ConfigDict) -> str:
@@ -185,7 +210,7 @@ def _refuse_other(workdir: Path, config: ConfigDict) -> None:
     theirs, ours = _read_json(file), json.loads(config.to_json())
     if not isinstance(theirs.get("data"), dict):
         raise UserError(f"{file} is no config of a run: choose another --workdir")
-    fields = differing_fields(_what(modern_config(theirs)), _what(ours))
+    fields = _differing(modern_config(theirs), ours)
     if fields:
         raise UserError(
             f"{workdir} belongs to another config ({'; '.join(fields)}): choose another --workdir"
@@ -193,7 +218,9 @@ def _refuse_other(workdir: Path, config: ConfigDict) -> None:
 
 
 def _claim(workdir: Path, config: ConfigDict) -> None:
-    """Makes the workdir this config's."""
+    """Makes the workdir this config's; what claimed it before, perhaps in older words, stays."""
+    if (workdir / "config.json").exists():
+        return
     try:
         write_json(workdir / "config.json", json.loads(config.to_json()))
     except OSError as error:
@@ -208,9 +235,24 @@ def _read_json(file: Path) -> dict:
     return held if isinstance(held, dict) else {}
 
 
+def _differing(theirs: dict, ours: dict) -> list[str]:
+    """The fields in which two configs differ, and those in which their stages do further."""
+    found = differing_fields(_what(theirs), _what(ours))
+    for name in sorted(theirs["stages"].keys() & ours["stages"].keys()):
+        fields = differing_fields(_stage(theirs, name), _stage(ours, name))
+        found += [f"stages.{name}.{field}" for field in fields if field not in found]
+    return found
+
+
 def _what(config: dict) -> dict:
+    """What of a config changes a number; of its stages, the names."""
     data = {k: v for k, v in config["data"].items() if k not in WHERE_ONLY}
-    return config | {"data": data}
+    return config | {"data": data, "stages": sorted(config["stages"])}
+
+
+def _stage(config: dict, name: str) -> dict:
+    stage = modern_config(json.loads(stage_config(ConfigDict(config), name).to_json()))
+    return {field: value for field, value in _what(stage).items() if field != "name"}
 
 
 def _write_history(workdir: Path, progress: train.Progress) -> None:

@@ -7,7 +7,7 @@ learns what, what it makes of each item, and which figures sum that up.
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -18,7 +18,7 @@ from flax import struct
 from ml_collections import ConfigDict
 
 from fdigits import optim
-from fdigits.config import choose
+from fdigits.config import choose, optimizer_of
 from fdigits.data import pipeline
 from fdigits.data.pairing import Split
 from fdigits.errors import UserError
@@ -223,7 +223,6 @@ def fit(
       UserError: a loss is no longer finite (names whose, the step and the last good epoch).
     """
     steps_per_epoch = len(splits["train"]) // config.batch_size
-    learning_rate = optim.schedule(config.optimizer, steps_per_epoch)
     plateau = optim.make_plateau(config.plateau)
     train_chunk = make_train_chunk(make_train_step(task, config, steps_per_epoch))
     evaluate_chunk = make_evaluate_chunk(task.evaluate)
@@ -268,7 +267,7 @@ def fit(
         row = {
             "epoch": epoch,
             "step": int(state.step),
-            "learning_rate": scale * float(learning_rate(int(state.step) - 1)),
+            **_learning_rates(config, task.players, int(state.step) - 1, steps_per_epoch, scale),
             "train": {k: float(v.mean(dtype=np.float64)) for k, v in training.items()},
             "validation": validation,
         }
@@ -277,6 +276,19 @@ def fit(
         save(state, progress)
         show(row)
     return state
+
+
+def _learning_rates(
+    config: ConfigDict, players: Iterable[str], step: int, steps_per_epoch: int, scale: float
+) -> dict[str, float]:
+    """`learning_rate`, the first player's; of several players, `<player>_learning_rate` too."""
+    found = {
+        f"{name}_learning_rate": scale
+        * float(optim.schedule(optimizer_of(config, name), steps_per_epoch)(step))
+        for name in players
+    }
+    first = {"learning_rate": next(iter(found.values()))}
+    return first | (found if len(found) > 1 else {})
 
 
 def scalars(summary: Mapping) -> dict[str, float]:

@@ -176,13 +176,23 @@ def test_wrong_arguments_of_the_new_configs_are_told(name, arg, message):
         ("data.pixels", (0.5,)),
         ("data.pixels", (0.5, 0.0)),
         ("augment.generated", 10),
+        ("plateau.factor", 2.0),
+        ("plateau.factor", 0.0),
+        ("start", {"encoder": "stage"}),
+        ("start", {"encoder": "/encoder"}),
+        ("data.generated", {"stage": -1}),
+        ("data.generated", {"stage": 1.5}),
+        ("players", {"model": {"learning_rat": 1.0}}),
+        ("players", {"model": {"learning_rate": "x"}}),
+        ("players", {"model": 3}),
     ],
 )
 def test_values_no_run_can_have(field, value):
     config = base("x", "bundled")
     config.update_from_flattened_dict({field: value})
-    with pytest.raises(UserError, match=field):
-        check(config)
+    with pytest.raises(UserError, match=field) as told:
+        check(config.lock())
+    assert "\n" not in str(told.value)
 
 
 def test_an_old_runs_config_is_translated():
@@ -191,7 +201,11 @@ def test_an_old_runs_config_is_translated():
     held |= {"reported": {"system": "R1 image", "accuracy": 0.5}, "protocol": "report"}
     for field in ("paper", "task", "frozen", "players"):
         del held[field]
+    old = {"protocol": "report", "reported": {"accuracy": 1.0}, "data": {"split": "report"}}
+    held["stages"] = {"first": old}
     found = modern(held)
+    new = {"protocol": "paper", "paper": {"accuracy": 1.0}, "data": {"split": "paper"}}
+    assert found["stages"] == {"first": new}
     assert (found["protocol"], found["data"]["split"], found["task"]) == (
         "paper",
         "paper",
@@ -213,5 +227,25 @@ def test_a_stage_of_another_task_has_its_own_model():
     assert not stage.data.encoded and config.data.encoded
     with config.unlocked():
         config.stages["first"]["epoch"] = 3
-    with pytest.raises(UserError, match=r"stages.first: .*\"epochs\""):
+    with pytest.raises(UserError, match=r"stages.first: field 'epoch' .*'epochs'"):
         stage_config(config, "first")
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (dict(epochs="3"), r"stages\.s\.epochs is '3': it must be of type int"),
+        (dict(optimizer=dict(lr=1)), r"stages\.s\.optimizer: field 'lr' is unknown.*learning_rate"),
+        (dict(task="other"), r"stages\.s is of the task other: it needs a model"),
+        (dict(data=3), r"stages\.s\.data is 3"),
+        (dict(model=3), r"stages\.s\.model is 3"),
+        (dict(players=3), r"stages\.s\.players is 3"),
+        (3, r"stages\.s is 3"),
+    ],
+)
+def test_what_a_stage_cannot_have_is_one_line(fields, told):
+    config = base("x", "bundled")
+    config.stages["s"] = fields
+    with pytest.raises(UserError, match=told) as error:
+        stage_config(config.lock(), "s")
+    assert "\n" not in str(error.value)

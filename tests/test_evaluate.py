@@ -1,5 +1,6 @@
 """What a run left is made again from its checkpoint, to the same bytes."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -9,8 +10,11 @@ import numpy as np
 import pytest
 
 from fdigits import checkpoint, embed, evaluate, report, trained
+from fdigits.data import prepare
 from fdigits.errors import UserError
+from fdigits.explain import __main__ as explain
 from fdigits.report import __main__ as command
+from fdigits.report import artifacts
 from fdigits.run import run
 from tests.test_systems import short
 
@@ -47,9 +51,46 @@ def test_all_arrays_deleted_both_commands_draw_the_same(finished, tmp_path, caps
 
 def test_the_same_launch_makes_them_again(finished, monkeypatch):
     monkeypatch.setattr(report, "write", lambda *args: "none")
+    others = {file: file.stat().st_mtime_ns for file in finished.glob("*.npz")}
+    others.pop(finished / "embeddings.npz", None)
     (finished / "embeddings.npz").unlink(missing_ok=True)
     run(short("weighted_fusion", epochs=3), finished)
     assert (finished / "embeddings.npz").is_file()
+    assert {file: file.stat().st_mtime_ns for file in others} == others  # they stay as they are
+
+
+def test_the_folders_given_now_are_read(finished, monkeypatch):
+    seen = []
+    monkeypatch.setattr(evaluate, "prepared", lambda config, *_: seen.append(config) or 1 / 0)
+    lost = (finished / "embeddings.npz").read_bytes()
+    (finished / "embeddings.npz").unlink()
+    given = {"data__dir": "elsewhere", "data__cache": "other"}
+    with pytest.raises(ZeroDivisionError):
+        run(short("weighted_fusion", epochs=3, **given), finished)
+    (finished / "embeddings.npz").write_bytes(lost)
+    assert (seen[0].data.dir, seen[0].data.cache) == ("elsewhere", "other")
+
+
+@pytest.mark.parametrize("change", ["labels", "ids"])
+def test_other_data_than_the_runs_change_nothing(finished, tmp_path, monkeypatch, change, capsys):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "embeddings.npz").unlink()
+    before, load = digests(copy, "*.npz"), prepare.load
+
+    def other(*args):
+        column = "label" if change == "labels" else "id"
+        return {
+            m: dataclasses.replace(c, **{column: np.roll(getattr(c, column), 7)})
+            for m, c in load(*args).items()
+        }
+
+    monkeypatch.setattr(prepare, "load", other)
+    told = "test accuracy is" if change == "labels" else "predictions.npz holds other test items"
+    with pytest.raises(UserError, match=f"the data are not those of the run .{told}"):
+        evaluate.remake(copy)
+    with pytest.raises(SystemExit):
+        explain.main([str(copy)])
+    assert told in capsys.readouterr().err and digests(copy, "*.npz") == before
 
 
 @pytest.mark.parametrize(("part", "method"), [("train", "pca"), ("validation", "tsne")])
@@ -65,6 +106,30 @@ def test_any_kept_epoch_and_part_is_drawn(finished, tmp_path, part, method, caps
     assert table[0] == "id,label,cluster,x,y" and len(table) > 100
 
 
+def test_runs_of_one_name_and_epochs_do_not_overwrite_each_other(finished, tmp_path, capsys):
+    epoch = checkpoint.kept(finished / "checkpoints")[0]
+    runs = [shutil.copytree(finished, tmp_path / name / "run") for name in "ab"]
+    for given in ([], [f"--epoch={epoch}"]):
+        embed.main([*map(str, runs), "--out", str(tmp_path / "out"), "--method=pca", *given])
+    drawn = capsys.readouterr().out.split()
+    assert len(set(drawn)) == 8 == len(list((tmp_path / "out").rglob("*.png")))
+    assert {Path(file).parent.name for file in drawn} == {"run_1", "run_2"}
+
+
+def test_a_recording_that_pairs_repeat_counts_once(finished, monkeypatch):
+    """As on the page; the ids of a data set of pairs do not tell."""
+    run_ = trained.load(finished)
+    examples = evaluate.again(run_)
+    test = examples.splits["test"]
+    rows, half = test.examples(), len(test) // 2
+    rows = {"image": rows["image"], "audio": np.resize(rows["audio"][:half], len(test))}
+    pairs = dataclasses.replace(test, rows=rows, paired=True)
+    examples = examples._replace(splits=examples.splits | {"test": pairs})
+    monkeypatch.setattr(evaluate, "again", lambda *_: examples)
+    drawn = {name: len(ids) for name, _, ids, _ in embed.encoders(run_, "test")}
+    assert drawn["audio"] == len(np.unique(rows["audio"])) < drawn["image"] == len(test)
+
+
 def test_what_cannot_be_drawn_is_one_line(finished, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     for run_, out, given, told in [
@@ -76,6 +141,20 @@ def test_what_cannot_be_drawn_is_one_line(finished, tmp_path, capsys):
             embed.main([str(run_), "--out", str(out), *given])
         line = capsys.readouterr().err
         assert told in line and len(line.strip().splitlines()) == 1
+
+
+def test_the_advice_for_damaged_maps_is_true_of_old_runs(finished, tmp_path):
+    """Their results do not say which files they left."""
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    result = json.loads((copy / "result.json").read_text())
+    del result["artifacts"]
+    (copy / "result.json").write_text(json.dumps(result))
+    maps = (copy / "maps.npz").read_bytes()
+    (copy / "maps.npz").write_bytes(maps[:100])
+    with pytest.raises(UserError, match=f"make it anew: python -m fdigits.explain {copy}$"):
+        artifacts.load(copy)
+    explain.main([str(copy)])
+    assert artifacts.load(copy).maps and (copy / "maps.npz").read_bytes() == maps
 
 
 def test_what_cannot_be_made_again_names_the_file(finished, tmp_path):

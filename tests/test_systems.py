@@ -29,6 +29,17 @@ def short(name, arg="", **fields):
     return config
 
 
+def as_by_earlier_code(workdir):
+    """Writes a run's config as it was before papers were called so and models lost fields."""
+    for folder in (workdir, workdir / "image", workdir / "audio"):
+        held = json.loads((folder / "config.json").read_text())
+        held["model"] |= {"image": "plain", "audio": "conv1d"}
+        held["reported"] = held.pop("paper")
+        for name, stage in held["stages"].items():
+            stage["model"], stage["reported"] = {"name": name, "hidden": []}, stage.pop("paper")
+        (folder / "config.json").write_text(json.dumps(held))
+
+
 def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_report):
     config = short("conv1d_fusion", optimizer__learning_rate=0.0)  # so that all weights stay
     result = run(config, tmp_path)
@@ -41,8 +52,23 @@ def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_repor
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     again = run(config, tmp_path)  # finished, and so are its stages
     assert again == result
+    as_by_earlier_code(tmp_path)
+    assert run(config, tmp_path) == result
     with pytest.raises(UserError, match="another config"):
         run(short("conv1d_fusion", optimizer__learning_rate=0.1), tmp_path)
+    with config.unlocked():
+        config.stages.audio.seed = 3
+    with pytest.raises(UserError, match=r"config \(stages.audio.seed: 0 there, 3 here\)"):
+        run(config, tmp_path)
+
+
+def test_a_start_of_another_shape_is_told_before_the_workdir_is_taken(tmp_path, no_report):
+    config = short("conv1d_fusion")
+    with config.unlocked():
+        config.stages.image.model.width = 16
+    with pytest.raises(UserError, match=r"start.image_encoder: .*Dense_0.*there.*here"):
+        run(config, tmp_path)
+    assert not (tmp_path / "config.json").exists()
 
 
 def test_the_fusions_weights_stand_with_the_predictions(tmp_path, no_report):
@@ -96,6 +122,9 @@ def test_a_run_of_earlier_code_is_this_one(tmp_path, no_report):
     (tmp_path / "config.json").write_text(json.dumps(held))
     assert trained.load(tmp_path).config.model.hidden == []
     assert run(config, tmp_path) == result
+    (tmp_path / "result.json").unlink()  # as if it had been stopped before
+    assert run(config, tmp_path) == result
+    assert json.loads((tmp_path / "config.json").read_text()) == held
     with pytest.raises(UserError, match=r"belongs to another config \(model.hidden: \[\] there"):
         run(short("image", model__hidden=(64,)), tmp_path)
 
@@ -172,6 +201,8 @@ def test_a_model_and_data_that_do_not_fit(tmp_path):
         ("model.fusion", "gatd", "did you mean 'gated'"),
         ("model.width", 250, "cuts it in 16"),
         ("start", {"imge_encoder": "image/encoder"}, "did you mean 'image_encoder'"),
+        ("data.encoded", {"image": "first"}, "data.encoded.image: .* otherwise"),
+        ("data.encoded", {"code": "first"}, "data.encoded.code would change nothing"),
     ],
 )
 def test_what_no_run_can_have_leaves_nothing_behind(tmp_path, field, value, told):
@@ -184,8 +215,14 @@ def test_what_no_run_can_have_leaves_nothing_behind(tmp_path, field, value, told
 
 
 def test_augmentation_without_pictures_is_refused(tmp_path):
-    with pytest.raises(UserError, match="reads no pictures"):
+    with pytest.raises(UserError, match="reads no pictures as they are"):
         run(short("spectrogram", augment__strength=0.5), tmp_path)
+    stage = short("attention", "se", augment__strength=0.5)  # of the stages, too, and first
+    with stage.unlocked():
+        stage.stages["second"] = {"model": {"name": "audio", "image": "cnn", "attention": "none"}}
+    with pytest.raises(UserError, match="attention_se-digits-second reads audio"):
+        run(stage, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_in_half_precision_ends(tmp_path, no_report):

@@ -182,6 +182,13 @@ def test_plateau_lowers_the_rate_after_patience(corpora):
     history = loop.fit(staged([0.5] * 6)).history
     rates = [row["learning_rate"] for row in history]
     np.testing.assert_allclose(rates, [1e-3] * 4 + [1e-4] * 2, rtol=1e-5)
+    assert history[0].keys() == {"epoch", "step", "learning_rate", "train", "validation"}
+
+
+def test_the_rate_logged_is_the_players_own(corpora):
+    loop = Loop(corpora, epochs=1)
+    loop.config.players = {"model": {"learning_rate": 0.5}}
+    assert loop.fit().history[0]["learning_rate"] == 0.5
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint(corpora):
@@ -245,6 +252,18 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_serves(corpora, tm
     assert len(said) == 1 and "epoch 3" in said[0]
     assert (tmp_path / "damaged" / "3").is_dir()
     assert_same(again.state, loop.state)
+
+
+def test_a_checkpoint_of_earlier_code_goes_on(corpora, tmp_path):
+    """It held the only player's optimizer, not a dict of players."""
+    loop = Loop(corpora, epochs=1)
+    loop.fit()
+    old = loop.state.replace(opt_state=loop.state.opt_state["model"])
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(old, loop.progress)
+        state, progress = checkpoints.latest(Loop(corpora).state)
+    assert_same(state, loop.state)
+    assert progress == loop.progress
 
 
 def test_no_readable_checkpoint_is_told(corpora, tmp_path):

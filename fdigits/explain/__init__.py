@@ -1,7 +1,6 @@
 """What a trained model looks at: attention maps, Grad-CAM, and the weights of its fusion."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +9,11 @@ from flax.traverse_util import flatten_dict
 
 from fdigits import augment
 from fdigits.data.corpus import CLASSES
-from fdigits.files import write_arrays
 from fdigits.models.layers import last_watched
 from fdigits.tasks import Task
 
 Arrays = dict[str, np.ndarray]
+FILES = ("maps.npz", "corruption.npz", "augmentations.npz")
 PER_DIGIT = 3  # test items drawn of each digit
 LEVELS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # of noise, in standard deviations of a modality's inputs
 CORRUPTED = 500  # test items, at most, on which weights are followed
@@ -124,14 +123,11 @@ def augmentations(task: Task, image_HxW: np.ndarray) -> Arrays:
     return {"name": np.array(names), "image": pictures}
 
 
-def write(workdir: Path, task: Task, state, test: Arrays, label_N: np.ndarray) -> list[str]:
-    """Leaves `maps.npz`, `corruption.npz` and `augmentations.npz`, as far as they apply.
+def make(task: Task, state, test: Arrays, label_N: np.ndarray) -> dict[str, Arrays]:
+    """The arrays of each of `FILES` that applies.
 
     Args:
       test: what the model reads of each test item.
-
-    Returns:
-      The names of the files.
     """
     rows = [np.flatnonzero(label_N == digit)[:PER_DIGIT] for digit in range(CLASSES)]
     rows = np.concatenate(rows)
@@ -147,6 +143,4 @@ def write(workdir: Path, task: Task, state, test: Arrays, label_N: np.ndarray) -
     shown = np.flatnonzero(label_N == SHOWN_DIGIT)
     if task.config.augment.strength and "image" in test and len(shown):
         made["augmentations.npz"] = augmentations(task, test["image"][shown[0]])
-    for name, arrays in made.items():
-        write_arrays(workdir / name, **arrays)
-    return list(made)
+    return made

@@ -9,6 +9,7 @@ from pathlib import Path
 from fdigits import evaluate, explain, trained
 from fdigits.console import console
 from fdigits.errors import UserError, exit_cleanly
+from fdigits.files import write_arrays
 
 
 @exit_cleanly
@@ -18,10 +19,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data-dir", type=Path, help="of the source files, if not as it was")
     given = parser.parse_args(arguments)
     found = trained.load(given.run)
-    examples = evaluate.again(found, given.data_dir)
-    rows = examples.splits["test"].examples()
-    test = {name: x[rows[name]] for name, x in examples.arrays.items()}
-    names = explain.write(given.run, found.task, found, test, rows["label"])
+    files = evaluate.make_again(found, given.data_dir)
+    names = [name for name in files if name in explain.FILES]
+    for name in names:
+        write_arrays(given.run / name, **files[name])
     if not names:
         raise UserError(
             f"{given.run} has nothing to explain: no attention, no convolution before a digit's "

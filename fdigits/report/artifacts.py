@@ -4,6 +4,7 @@ import dataclasses
 import json
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -100,22 +101,35 @@ class Run:
         return self.inputs.get(f"{modality}_row", np.arange(len(self.id_N)))
 
     def sources(self) -> dict[str, np.ndarray]:
-        """What each test item is made of: `{"image": keys [N], "audio": keys [N]}`, say.
-
-        Equal keys are one picture or one recording. Pairs say so in their ids; otherwise equal
-        content does (Written and Spoken Digits repeats recordings under other ids).
-        """
-        parts = self.held if len(self.held) == 2 else self.modalities
-        if len(parts) == 2 and len(self.id_N) and all("|" in item for item in self.id_N):
-            halves_Nx2 = np.array([item.split("|", 1) for item in self.id_N])
-            return dict(zip(parts, halves_Nx2.T, strict=True))
-        return {name: _content(array)[self.rows(name)] for name, array in self.held.items()}
+        """What each test item is made of, see `sources`."""
+        return sources(self.id_N, self.inputs, self.modalities)
 
     def seen(self) -> dict[str, np.ndarray]:
         """Those sources that the model reads; all where it reads none as it is, but its code."""
         sources = self.sources()
         read = {name: keys for name, keys in sources.items() if name in self.modalities}
         return read or sources
+
+
+def sources(
+    id_N: np.ndarray, inputs: Mapping[str, np.ndarray], reads: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """What each of N items is made of: `{"image": keys [N], "audio": keys [N]}`, say.
+
+    Equal keys are one picture or one recording. Pairs say so in their ids; otherwise equal content
+    does (Written and Spoken Digits repeats recordings under other ids).
+
+    Args:
+      inputs: of the items, as `inputs.npz` holds them.
+      reads: the modalities that the model reads.
+    """
+    held = [name for name in MODALITIES if name in inputs]
+    parts = held if len(held) == 2 else reads
+    if len(parts) == 2 and len(id_N) and all("|" in item for item in id_N):
+        halves_Nx2 = np.array([item.split("|", 1) for item in id_N])
+        return dict(zip(parts, halves_Nx2.T, strict=True))
+    row = np.arange(len(id_N))
+    return {name: _content(inputs[name])[inputs.get(f"{name}_row", row)] for name in held}
 
 
 def _content(array: np.ndarray) -> np.ndarray:
@@ -235,9 +249,15 @@ def _arrays(path: Path, needed: bool, keys: tuple[str, ...] = ()) -> dict[str, n
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} cannot be read ({error}): {ANEW}") from error
-    _require(path, arrays, keys, ANEW)
+        raise UserError(f"{path} cannot be read ({error}): {_anew(path)}") from error
+    _require(path, arrays, keys, _anew(path))
     return arrays
+
+
+def _anew(path: Path) -> str:
+    """How to make a file again: runs of earlier code do not say that they had `EXPLAINED` ones."""
+    explain = f"make it anew: python -m fdigits.explain {path.parent}"
+    return explain if path.name in EXPLAINED else ANEW
 
 
 def _predicted(run: Run) -> list[Shaped]:
@@ -348,11 +368,13 @@ def _check(run: Run) -> None:
         if not fits:
             wanted = "×".join("any" if size is None else str(size) for size in shape)
             raise UserError(
-                f"{run.path / file}: {name} has shape {array.shape}, expected {wanted}: {ANEW}"
+                f"{run.path / file}: {name} has shape {array.shape}, expected {wanted}: "
+                f"{_anew(run.path / file)}"
             )
         finite = array.dtype.kind != "f" or np.isfinite(array).all()
         if not finite and file != "embeddings.npz":  # the page says which are too large to draw
-            raise UserError(f"{run.path / file}: {name} holds NaN or infinity: {ANEW}")
+            told = f"{run.path / file}: {name} holds NaN or infinity"
+            raise UserError(f"{told}: {_anew(run.path / file)}")
     further = {
         "predictions.npz": _wrong_prediction,
         "inputs.npz": _wrong_input,
@@ -360,4 +382,4 @@ def _check(run: Run) -> None:
     }
     for file, wrong in further.items():
         if problem := wrong(run):
-            raise UserError(f"{run.path / file}: {problem}: {ANEW}")
+            raise UserError(f"{run.path / file}: {problem}: {_anew(run.path / file)}")

@@ -56,6 +56,9 @@ def test_it_trains_and_leaves_a_result_and_a_page(finished):
     }
     rows = [json.loads(line) for line in (workdir / "coder" / "metrics.jsonl").open()]
     assert rows[0]["train"].keys() == {"coder_loss", "probe_loss"}
+    rates = {name: rate for name, rate in rows[-1].items() if name.endswith("learning_rate")}
+    expected = {"coder_learning_rate": 0.003, "probe_learning_rate": 0.02, "learning_rate": 0.003}
+    assert rates == pytest.approx(expected)
     for name in ("coder_loss", "probe_loss"):
         assert rows[-1]["train"][name] < 0.95 * rows[0]["train"][name]
     assert coder["best_epoch"] == min(rows, key=lambda r: r["validation"]["loss"])["epoch"]
