@@ -21,12 +21,14 @@ from fdigits.models.encoders import (
     PlainEncoder,
 )
 from fdigits.models.layers import EPSILON, MOMENTUM, Dense, Dropout, glorot, torch_uniform
+from fdigits.models.mobilenet import MobileNetEncoder
 
 DEFAULTS = CLASSIFIER  # field of `config.model` -> its default
 ENCODERS = {  # input -> encoder -> its module, and the fields that it reads
     "image": {
         "cnn": (ConvEncoder, ("filters", "width", "dropout")),
         "example": (ExampleEncoder, ("width", "dropout")),
+        "mobilenet": (MobileNetEncoder, ("width", "dropout")),
         "plain": (PlainEncoder, ("attention", "width", "dropout")),
     },
     "audio": {
@@ -179,7 +181,8 @@ def make(model: ConfigDict) -> nn.Module:
     hidden = tuple(model.hidden)
     match model.name:
         case "image":
-            drawn = glorot if model.image == "plain" else torch_uniform
+            keras = model.image in ("plain", "mobilenet")
+            drawn = glorot if keras else torch_uniform
             return Classifier("image", encoder("image"), Head(hidden, drawn))
         case "audio":
             return Classifier("audio", encoder("audio"), Head(hidden))

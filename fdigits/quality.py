@@ -1,0 +1,63 @@
+"""How good drawn digits are, by the features of a judge (a classifier of digits, not Inception)."""
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from fdigits.data.corpus import CLASSES
+
+NEIGHBOURS = 3  # of `precision_recall`
+
+
+def frechet_distance(real_NxD: np.ndarray, drawn_MxD: np.ndarray) -> float:
+    """Fréchet distance between Gaussians fitted to both (FID, Heusel et al. 2017).
+
+    |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½). It falls with the number of items: compare equal ones.
+    """
+    means = [x.mean(0, dtype=np.float64) for x in (real_NxD, drawn_MxD)]
+    covariances = [np.cov(x.astype(np.float64), rowvar=False) for x in (real_NxD, drawn_MxD)]
+    values, vectors = np.linalg.eigh(covariances[0])
+    half = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
+    # The eigenvalues of C1^½ C2 C1^½ are those of C1 C2, and none is negative.
+    values = np.linalg.eigvalsh(half @ covariances[1] @ half)
+    root = np.sqrt(np.clip(values, 0, None)).sum()
+    between = np.square(means[0] - means[1]).sum()
+    return float(between + sum(map(np.trace, covariances)) - 2 * root)
+
+
+def precision_recall(
+    real_NxD: np.ndarray, drawn_MxD: np.ndarray, k: int = NEIGHBOURS
+) -> tuple[float, float]:
+    """Precision and recall of drawn items (Kynkäänniemi et al. 2019).
+
+    An item is covered by a set if it lies within the distance of some item of the set to its k-th
+    neighbour there. Precision is the share of drawn items that the real ones cover, recall the
+    share of real items that the drawn ones cover.
+    """
+    return _covered(drawn_MxD, real_NxD, k), _covered(real_NxD, drawn_MxD, k)
+
+
+def _covered(x: np.ndarray, by: np.ndarray, k: int) -> float:
+    k = min(k, len(by) - 1)
+    radius = np.partition(cdist(by, by), k, axis=1)[:, k]  # the item itself is the nearest
+    return float((cdist(x, by) <= radius).any(1).mean())
+
+
+def spread(real_NxD: np.ndarray, drawn_NxD: np.ndarray, label_N: np.ndarray) -> list[float]:
+    """Variance within each label of what is drawn over that of what is real; 0 is collapse.
+
+    A label without two items, or whose real ones are all equal, has 0.
+    """
+    found = []
+    for label in range(CLASSES):
+        rows = label_N == label
+        if rows.sum() < 2:
+            found.append(0.0)
+            continue
+        drawn, real = (x[rows].astype(np.float64).var(0).sum() for x in (drawn_NxD, real_NxD))
+        found.append(float(drawn / real) if real else 0.0)
+    return found
+
+
+def nearest(x_NxP: np.ndarray, among_MxP: np.ndarray) -> np.ndarray:
+    """The row of the nearest of `among` for each of `x`, `[N]`, by Euclidean distance."""
+    return cdist(x_NxP, among_MxP).argmin(1)
