@@ -4,10 +4,14 @@ page shows more than any task's."""
 from ml_collections import ConfigDict
 
 from fdigits.config import choose
-from fdigits.tasks import classify
+from fdigits.tasks import autoencode, classify, merge
 from fdigits.tasks.task import Task
 
-KINDS = {"classify": classify.Classify}
+KINDS = {
+    "classify": classify.Classify,
+    "autoencode": autoencode.Autoencode,
+    "merge": merge.Merge,
+}
 
 __all__ = ["KINDS", "Task", "make"]
 
