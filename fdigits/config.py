@@ -146,14 +146,10 @@ def _filled(held: Mapping, defaults: Mapping) -> dict:
 
 LOWEST = {
     **{"seed": 0, "epochs": 1, "batch_size": 1, "early_stopping": 0, "chunk": 1, "input_noise": 0},
-    **{"data.limit": 0, "data.per_class": 0, "model.width": 1, "plateau.patience": 0},
-    **{
-        "model.bottleneck": 1,
-        "augment.strength": 0,
-        "augment.generated": 0,
-        "optimizer.learning_rate": 0,
-    },
-    **{"optimizer.weight_decay": 0, "optimizer.clip_norm": 0, "optimizer.decay_epochs": 0},
+    **{"data.limit": 0, "data.per_class": 0, "model.width": 1, "model.bottleneck": 1},
+    **{"plateau.patience": 0, "augment.strength": 0, "augment.generated": 0},
+    **{"optimizer.learning_rate": 0, "optimizer.weight_decay": 0, "optimizer.clip_norm": 0},
+    **{"optimizer.decay_epochs": 0},
 }
 
 

@@ -55,7 +55,7 @@ def draw(key: jax.Array, mask_BxT: jax.Array, arrays: Sequence[jax.Array], count
 
 
 class DenseEncoder(nn.Module):
-    """Dense layers with ReLU, BatchNorm where `norm`, and dropout: `[B, D]` -> `[B, hidden[-1]]`."""
+    """Dense layers with ReLU, BatchNorm (with `norm`), dropout: `[B, D]` -> `[B, hidden[-1]]`."""
 
     hidden: Sequence[int]
     dropout: float
@@ -81,7 +81,7 @@ class FramesEncoder(nn.Module):
 
 
 class Coder(nn.Module):
-    """Half an autoencoder: a dense layer with ReLU, then a linear one, `[..., D]` -> `[..., width]`.
+    """Half an autoencoder: a dense layer with ReLU, a linear one; `[..., D]` -> `[..., width]`.
 
     A `penalty` times the squares of both kernels is sown into "losses".
     """

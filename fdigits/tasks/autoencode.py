@@ -17,7 +17,7 @@ MODELS = {"whole": WholeAutoencoder, "pair": PairAutoencoder}
 
 
 class Coding(Task):
-    """A model of `frames` that learns by the mean of its `error` `[B]`, and makes a `code` `[B, D]`."""
+    """A model of `frames` that learns by the mean of its `error` `[B]` and makes a `code`."""
 
     SCORES: ClassVar = {"loss": -1}
     PREDICTIONS = ("error", "reconstruction")

@@ -1,4 +1,4 @@
-"""Task: a merger of an utterance's frames into one code, by the codes of an autoencoder of pairs."""
+"""Task: a merger of an utterance's frames into one code, which learns from codes of pairs."""
 
 from ml_collections import ConfigDict
 
