@@ -82,7 +82,7 @@ def test_a_recording_is_named_by_all_stages(finished, monkeypatch, capsys):
 
 def test_an_unknown_pool_is_told_the_nearest():
     config = stage_config(short("audio_merger", stages__merger__model__pool="men"), "merger")
-    with pytest.raises(UserError, match="model.pool 'men' .*did you mean 'mean'"):
+    with pytest.raises(UserError, match=r"model.pool 'men' .*did you mean 'mean'"):
         tasks.make(config)
 
 
