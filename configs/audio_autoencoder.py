@@ -4,7 +4,8 @@ python launch.py --config=configs/audio_autoencoder.py[:DATA][,dim=300][,split=s
 
 DATA and parts as of configs/audio_mlp.py. Two stages: an autoencoder of the utterance's frames,
 padded to the longest and flattened, with a bottleneck of `dim`; then the baseline's dense layers on
-its codes.
+its codes. The paper's L2 of "the dense layers" is taken as of all but the output layer; epochs are
+chosen by the squared error alone, where Keras' validation loss also holds the penalty.
 
 Reported (R4 section 1.2.2, fsdd, accuracy by `dim`): see REPORTED.
 """
