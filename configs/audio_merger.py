@@ -18,12 +18,10 @@ from fdigits.config import base, parse_arg
 
 
 def get_config(arg: str = ""):
-    parts = arg.split(",")
-    improved = "improved" in parts
-    arg = ",".join(part for part in parts if part != "improved")
-    choice = parse_arg(arg, data="espeak", split="")
-    name = "audio_merger_improved" if improved else "audio_merger"
-    config = base(name, choice["data"])
+    arg = ",".join("pool=mean" if part == "improved" else part for part in arg.split(","))
+    choice = parse_arg(arg, data="espeak", pool="last", split="")
+    improved = choice["pool"] == "mean"
+    config = base("audio_merger_improved" if improved else "audio_merger", choice["data"])
     config.seed = 42
     config.model.update(name="code", hidden=(512, 256, 128, 64), dropout=0.2, norm=True)
     config.data.split = choice["split"]
@@ -34,7 +32,7 @@ def get_config(arg: str = ""):
     config.early_stopping = 10
     config.plateau.update(factor=0.5, patience=3)
     config.optimizer.weight_decay = 0.0
-    system = f"R4 P1 merger{' improved' * improved}"
+    system = "R4 P1 merger improved" if improved else "R4 P1 merger"
     config.paper.update(system=system, accuracy=0.7289, source="R4 Problem 1")
     schedule = dict(batch_size=8, early_stopping=5, plateau=dict(factor=0.5, patience=0))
     config.stages["pairs"] = dict(
@@ -45,7 +43,7 @@ def get_config(arg: str = ""):
     )
     config.stages["merger"] = dict(
         task="merge",
-        model=dict(name="merger", bottleneck=32, pool="mean" if improved else "last"),
+        model=dict(name="merger", bottleneck=32, pool=choice["pool"]),
         start={"encoder": "pairs/encoder"},
         frozen=("encoder",),
         paper=dict(system="R4 P1 merger of pairs", accuracy=0.0),

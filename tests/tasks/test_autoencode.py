@@ -85,11 +85,6 @@ def test_what_no_run_can_have_is_one_line_and_leaves_nothing(tmp_path, argument,
     assert len(str(raised.value).splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
-def test_a_dim_that_is_no_number_is_one_line():
-    with pytest.raises(UserError, match="dim='wide' is no width"):
-        short("audio_autoencoder:dim=wide")
-
-
 def test_a_loss_that_is_lost_leaves_no_result(tmp_path):
     with pytest.raises(
         UserError, match=r"^the loss is (nan|inf) at step .*: lower optimizer"
