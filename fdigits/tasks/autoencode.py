@@ -6,7 +6,6 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from ml_collections import ConfigDict
 
 from fdigits.config import choose
@@ -55,14 +54,10 @@ class Autoencode(Coding):
 
     @classmethod
     def of(cls, config: ConfigDict) -> "Autoencode":
-        """Of `config.model`: `name` "whole" or "pair", and `bottleneck`."""
-        return cls(make(config.model), config)
+        """Of `config.model`: `name` "whole" or "pair", and `bottleneck`.
 
-
-def make(model: ConfigDict) -> nn.Module:
-    """`config.model` -> module.
-
-    Raises:
-      UserError: a word that names nothing.
-    """
-    return choose(model.name, MODELS, "model.name")(model.bottleneck)
+        Raises:
+          UserError: another name.
+        """
+        model = choose(config.model.name, MODELS, "model.name")
+        return cls(model(config.model.bottleneck), config)
