@@ -41,7 +41,7 @@ def digests(systems: dict) -> None:
     from fdigits.run import run
 
     report.write = lambda runs, out: out  # figures take longer than the training
-    for system, (name, arg) in systems.items():
+    for system, (name, arg, *stage) in systems.items():
         spec = importlib.util.spec_from_file_location(name, f"configs/{name}.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -49,7 +49,9 @@ def digests(systems: dict) -> None:
         config.update_from_flattened_dict(FIELDS)
         with tempfile.TemporaryDirectory() as folder:
             workdir = Path(folder)
-            result = run(config, workdir)
+            run(config, workdir)
+            workdir = workdir.joinpath(*stage)
+            result = json.loads((workdir / "result.json").read_text())
             checkpoint = workdir.absolute() / "checkpoints" / str(result["epochs"]) / "state"
             tree = ocp.StandardCheckpointer().restore(checkpoint)
         loss = result["metrics"]["test"]["loss"]

@@ -37,7 +37,8 @@ PEERS = {"torch": False, "torch_compile": True}  # compiled?
 
 
 def random_chunk(config: ConfigDict) -> dict[str, np.ndarray]:
-    """`chunk` batches `[K, B, ...]` as the feeder gives them, of a fixed seed; any length is 39."""
+    """`chunk` batches `[K, B, ...]` as the feeder gives them, of a fixed seed; any length is 39,
+    all of it sound."""
     rng, shape = np.random.default_rng(0), (config.chunk, config.batch_size)
     made = {}
     for name in tasks.make(config).reads:
@@ -46,6 +47,8 @@ def random_chunk(config: ConfigDict) -> dict[str, np.ndarray]:
             made[name] = rng.integers(0, 256, size, dtype=np.uint8)
         else:
             made[name] = rng.standard_normal(size, dtype=np.float32)
+        if name == "frames":
+            made[name][..., -1] = 1
     return made | {"label": rng.integers(0, CLASSES, shape, dtype=np.int32)}
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from fdigits.config import choose
+from fdigits.config import choose, stage_config
 
 ROOT = Path(__file__).parents[1]
 FUSIONS = ("weighted", "add", "concat", "gated", "low_rank", "cross_attention", "late")
-SYSTEMS = {  # name -> config file, its argument
+SYSTEMS = {  # name -> config file, its argument, and an earlier stage where it is one
     "image_cnn": ("image", ""),
     "audio_cnn": ("audio", ""),
     "audio_lstm": ("audio", "net=lstm"),
@@ -20,17 +20,22 @@ SYSTEMS = {  # name -> config file, its argument
     **{f"attention_{x}": ("attention", x) for x in ("base", "spatial", "self", "cbam", "se")},
     **{f"spectrogram_{x}": ("spectrogram", x) for x in ("lenet", "cbam", "hybrid")},
     "augmentation": ("augmentation", "real=20,generated=30"),
+    "audio_mlp": ("audio_mlp", ""),
+    "audio_autoencoder": ("audio_autoencoder", "", "autoencoder"),
+    "audio_pairs": ("audio_merger", "", "pairs"),
+    "audio_merger": ("audio_merger", "", "merger"),
 }
 
 
 def load_config(system: str) -> ConfigDict:
-    """The config of a system of `SYSTEMS`; of several stages, of the last.
+    """The config of a system of `SYSTEMS`; of several stages, of the last unless it names another.
 
     Raises:
       UserError: no such system; names the nearest.
     """
-    name, arg = choose(system, SYSTEMS, "system")
+    name, arg, *stage = choose(system, SYSTEMS, "system")
     spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.get_config(arg)
+    config = module.get_config(arg)
+    return stage_config(config, *stage) if stage else config

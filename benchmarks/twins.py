@@ -179,6 +179,105 @@ class LeNetEncoder(nn.Sequential):
         super().__init__(layers)
 
 
+def dense_encoder(
+    features: int, hidden: tuple[int, ...], dropout: float, norm: bool
+) -> nn.Sequential:
+    layers = {}
+    for n, width in enumerate(hidden):
+        layers |= {f"Dense_{n}": nn.Linear(features, width), f"relu_{n}": nn.ReLU()}
+        if norm:
+            layers[f"BatchNorm_{n}"] = nn.BatchNorm1d(width, eps=KERAS_EPSILON, momentum=0.01)
+        layers[f"dropout_{n}"] = nn.Dropout(dropout)
+        features = width
+    return sequence(**layers)
+
+
+def sound(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Coefficients, 0 in padding, and which frames hold sound."""
+    mask = frames[..., -1] > 0
+    return torch.where(mask[..., None], frames[..., :-1], 0), mask
+
+
+def mean_where(x: Tensor, mask: Tensor) -> Tensor:
+    count = mask.sum(1).clamp(min=1)
+    mask, count = (m.reshape(*m.shape, *(1,) * (x.ndim - 2)) for m in (mask, count))
+    return torch.where(mask, x, 0).sum(1) / count
+
+
+def pairs(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Each frame beside the next, and which pairs there are; a lone frame is doubled."""
+    follows = functional.pad(mask[:, 1:], (0, 1))
+    after = torch.where(follows[..., None], functional.pad(x[:, 1:], (0, 0, 0, 1)), x)
+    return torch.cat([x, after], -1), follows | (torch.arange(x.shape[1]) == 0).to(x.device)
+
+
+def drawn(mask: Tensor, arrays: list[Tensor], count: int = 8) -> tuple[list[Tensor], Tensor]:
+    """`count` places of each row at random, among those that the mask names."""
+    random = torch.rand(len(mask), count, device=mask.device)
+    row = (random * mask.sum(1, keepdim=True)).long()
+    found = [x.gather(1, row[..., None].expand(-1, -1, x.shape[-1])) for x in arrays]
+    return found, mask.gather(1, row)
+
+
+class FramesEncoder(nn.Module):
+    def __init__(self, dense: nn.Module) -> None:
+        super().__init__()
+        self.dense = dense
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.dense(mean_where(*sound(frames)))
+
+
+class Coder(nn.Sequential):
+    def __init__(self, features: int, hidden: int, width: int) -> None:
+        first, second = nn.Linear(features, hidden), nn.Linear(hidden, width)
+        super().__init__(OrderedDict(Dense_0=first, relu=nn.ReLU(), Dense_1=second))
+
+
+class WholeAutoencoder(nn.Module):
+    """Of 39 frames; gives each utterance's error, as `PairAutoencoder` and `UtteranceMerger`."""
+
+    def __init__(self, bottleneck: int) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Coder(507, 256, bottleneck), Coder(bottleneck, 256, 507)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        flat = sound(batch["frames"])[0].flatten(1)
+        return (self.decoder(self.encoder(flat)) - flat).square().mean(1)
+
+
+class PairAutoencoder(nn.Module):
+    def __init__(self, bottleneck: int) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Coder(26, 128, bottleneck), Coder(bottleneck, 128, 26)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        pair, real = pairs(*sound(batch["frames"]))
+        if self.training:
+            (pair,), real = drawn(real, [pair])
+        return mean_where((self.decoder(self.encoder(pair)) - pair).square().mean(-1), real)
+
+
+class UtteranceMerger(nn.Module):
+    def __init__(self, bottleneck: int) -> None:
+        super().__init__()
+        self.encoder = Coder(26, 128, bottleneck).requires_grad_(False)
+        self.merger = Coder(bottleneck + 13, 64, bottleneck)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        x, mask = sound(batch["frames"])
+        pair, _ = pairs(x, mask)
+        arrays, real = [pair[:, :-2], pair[:, 1:-1], x[:, 2:]], mask[:, 2:]
+        if self.training:
+            arrays, real = drawn(real, arrays)
+        given, wanted, frame = arrays
+        predicted = self.merger(torch.cat([self.encoder(given), frame], -1))
+        return mean_where((predicted - self.encoder(wanted)).square().mean(-1), real)
+
+
+CODERS = {"whole": WholeAutoencoder, "pair": PairAutoencoder, "merger": UtteranceMerger}
+
+
 def mlp_encoder(width: int) -> nn.Sequential:
     dense = dict(
         Dense_0=Flat((1, 39, 13), width), relu_0=nn.ReLU(), Dense_1=nn.Linear(width, width)
@@ -330,8 +429,13 @@ class LateFusion(TwoEncoders):
 
 
 def make(model: ConfigDict) -> nn.Module:
-    """The twin of `classifiers.make(model)`; reads NCHW pictures and spectrograms, gives logits."""
+    """The twin of a task's model; reads NCHW pictures and spectrograms, gives logits, or errors."""
+    if model.name in CODERS:
+        return CODERS[model.name](model.bottleneck)
     width, hidden = model.width, tuple(model.hidden)
+
+    def dense(features: int) -> nn.Module:
+        return dense_encoder(features, hidden, model.dropout, model.norm)
 
     def conv(size: tuple[int, int]) -> nn.Module:
         return ConvEncoder(size, tuple(model.filters), width, model.dropout)
@@ -352,14 +456,18 @@ def make(model: ConfigDict) -> nn.Module:
         "audio": lambda: Classifier("audio", audio(), head(width, hidden)),
         "spectrogram": lambda: Classifier("spectrogram", LeNetEncoder(model.attention), head(84)),
         "hybrid": lambda: HybridNet(image(), audio(), width),
+        "frames": lambda: Classifier("frames", FramesEncoder(dense(13)), head(hidden[-1])),
         "fusion": lambda: fusion(image(), audio(), model),
     }[model.name]()
 
 
 def penalised(net: nn.Module) -> list[Tensor]:
-    """The kernels whose squares, times 1e-3, R4's hybrid adds to its loss."""
+    """The kernels whose squares, times 1e-3, R4's hybrid and autoencoder add to their loss."""
     encoders = [m for m in net.modules() if isinstance(m, LeNetEncoder) and m.hybrid]
-    return [dense.weight for e in encoders for dense in (e.Dense_0, e.Dense_1)]
+    layers = [dense for e in encoders for dense in (e.Dense_0, e.Dense_1)]
+    if isinstance(net, WholeAutoencoder):
+        layers = [net.encoder.Dense_0, net.encoder.Dense_1, net.decoder.Dense_0]
+    return [dense.weight for dense in layers]
 
 
 def classify_loss(config: ConfigDict, net: nn.Module) -> Loss:
@@ -379,4 +487,18 @@ def classify_loss(config: ConfigDict, net: nn.Module) -> Loss:
     return loss
 
 
-LOSSES = {"classify": classify_loss}  # task -> of config and net: what it trains by
+def coding_loss(config: ConfigDict, net: nn.Module) -> Loss:
+    """The mean error, as `tasks.autoencode` and `tasks.merge`, and the penalty."""
+    kernels = penalised(net)
+
+    def loss(error: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        return error.mean() + sum(1e-3 * k.square().sum() for k in kernels)
+
+    return loss
+
+
+LOSSES = {  # task -> of config and net: what it trains by
+    "classify": classify_loss,
+    "autoencode": coding_loss,
+    "merge": coding_loss,
+}

@@ -25,7 +25,7 @@ DATA = dict(
 )
 CLASSIFIER = dict(  # the models of the task `classify`; a model takes the fields that it has
     # What there is to choose from: MODELS, ENCODERS and `fields` of models/classifiers.py.
-    name="hybrid",  # image | audio | spectrogram | hybrid | fusion
+    name="hybrid",  # image | audio | spectrogram | hybrid | fusion | frames | code
     image="cnn",  # encoder of pictures
     audio="cnn",  # encoder of recordings
     attention="none",  # plain: none | spatial | self | cbam | se
@@ -34,7 +34,8 @@ CLASSIFIER = dict(  # the models of the task `classify`; a model takes the field
     filters=(32, 64),  # of cnn
     width=128,  # of embeddings
     hidden=(),  # widths of dense layers before the scores
-    dropout=0.5,  # after the embedding of cnn and plain
+    dropout=0.5,  # after the embedding of cnn and plain, after each dense layer of frames and code
+    norm=False,  # BatchNorm after each dense layer of frames and code
 )
 OLD_FIELDS = {"reported": "paper"}
 OLD_WORDS = {"protocol": {"report": "paper"}, "data.split": {"report": "paper"}}
@@ -190,9 +191,10 @@ def _filled(held: Mapping, defaults: Mapping) -> dict:
 
 LOWEST = {
     **{"seed": 0, "epochs": 1, "batch_size": 1, "early_stopping": 0, "chunk": 1, "input_noise": 0},
-    **{"data.limit": 0, "data.per_class": 0, "model.width": 1, "plateau.patience": 0},
-    **{"augment.strength": 0, "augment.generated": 0, "optimizer.learning_rate": 0},
-    **{"optimizer.weight_decay": 0, "optimizer.clip_norm": 0, "optimizer.decay_epochs": 0},
+    **{"data.limit": 0, "data.per_class": 0, "model.width": 1, "model.bottleneck": 1},
+    **{"plateau.patience": 0, "augment.strength": 0, "augment.generated": 0},
+    **{"optimizer.learning_rate": 0, "optimizer.weight_decay": 0, "optimizer.clip_norm": 0},
+    **{"optimizer.decay_epochs": 0},
 }
 
 

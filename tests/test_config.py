@@ -127,6 +127,9 @@ def test_a_wrong_flag_is_one_line_and_exit_2(flags, told):
         ("attention", "se", (10, 32, 1e-3), dict(accuracy=0.9855)),
         ("attention", "reduced_mnist,attention=self", (10, 32, 1e-3), dict(accuracy=0.9820)),
         ("spectrogram", "fsdd,hybrid", (15, 16, 1e-4), dict(accuracy=0.9844)),
+        ("audio_mlp", "fsdd", (100, 32, 1e-3), dict(accuracy=0.9511)),
+        ("audio_autoencoder", "fsdd,dim=400", (100, 32, 1e-3), dict(accuracy=0.9178)),
+        ("audio_merger", "improved,fsdd", (50, 16, 1e-3), dict(accuracy=0.7289)),
     ],
 )
 def test_configs_of_r1_r3_and_r4(name, arg, schedule, reported):
@@ -156,6 +159,7 @@ def test_an_earlier_stage_is_the_whole_config_with_fields_that_differ():
         ("conv1d_fusion", "modality=sound", "modality"),
         ("augmentation", "real=many", "real"),
         ("augmentation", "real=0", "no pictures"),
+        ("audio_autoencoder", "dim=wide", "dim='wide' is no width"),
     ],
 )
 def test_wrong_arguments_of_the_new_configs_are_told(name, arg, message):

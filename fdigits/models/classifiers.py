@@ -20,6 +20,7 @@ from fdigits.models.encoders import (
     MLPEncoder,
     PlainEncoder,
 )
+from fdigits.models.frames import DenseEncoder, FramesEncoder
 from fdigits.models.layers import EPSILON, MOMENTUM, Dense, Dropout, glorot, torch_uniform
 from fdigits.models.mobilenet import MobileNetEncoder
 
@@ -44,6 +45,8 @@ MODELS = {  # model -> the fields that it reads, beside those of its encoders
     "spectrogram": ("attention",),
     "hybrid": ("image", "audio"),
     "fusion": ("image", "audio", "fusion", "hidden"),
+    "frames": ("hidden", "dropout", "norm"),  # of the mean over an utterance's frames
+    "code": ("hidden", "dropout", "norm"),  # of what an earlier stage makes of each item
 }
 
 
@@ -188,6 +191,10 @@ def make(model: ConfigDict) -> nn.Module:
             return Classifier("audio", encoder("audio"), Head(hidden))
         case "spectrogram":
             return Classifier("spectrogram", LeNetEncoder(model.attention), Head((), glorot))
+        case "frames" | "code":
+            dense = DenseEncoder(hidden, model.dropout, model.norm)
+            reads = FramesEncoder(dense) if model.name == "frames" else dense
+            return Classifier(model.name, reads, Head((), glorot))
         case "hybrid":
             more = dict(dropout=0.25) if model.audio == "lstm" else {}
             return HybridNet(encoder("image"), encoder("audio", **more))

@@ -7,7 +7,7 @@ import numpy as np
 
 from fdigits.data.corpus import MODALITIES
 from fdigits.errors import UserError
-from fdigits.report import classify, embeddings, figures, generate, words
+from fdigits.report import autoencode, classify, embeddings, figures, generate, words
 from fdigits.report.artifacts import Run, load
 from fdigits.report.page import Block, Heading, Note, Picture, publish
 from fdigits.report.results import Runs, by_task, results
@@ -15,6 +15,7 @@ from fdigits.report.style import png
 
 PAGES: dict[str, Callable[[Runs, bool], Iterator[Block]]] = {  # task -> the blocks of its own
     "classify": classify.blocks,
+    "autoencode": autoencode.blocks,
     "gan": generate.blocks,
     "flow": generate.blocks,
 }

@@ -1,9 +1,9 @@
-"""The page of classifiers: errors compared, confusions, where they look, weights of a fusion."""
+"""The page of classifiers: errors compared, confusions, bottlenecks, looks, weights of a fusion."""
 
 from collections.abc import Iterator
 
 from fdigits.errors import UserError
-from fdigits.report import attention, figures, fusion, words
+from fdigits.report import attention, autoencode, figures, fusion, words
 from fdigits.report.artifacts import ANEW, Run
 from fdigits.report.comparison import comparison, same_test
 from fdigits.report.page import Block, Heading, Picture
@@ -23,6 +23,7 @@ def blocks(runs: dict[str, Run], apart: bool) -> Iterator[Block]:
     for number, group in enumerate(groups, start=1):
         yield from comparison(group, f"_{number}" if len(groups) > 1 else "")
     yield from confusions(runs)
+    yield from autoencode.by_bottleneck(runs, "accuracy", "Accuracy")
     yield from attention.looks(runs)
     yield from fusion.weights(runs)
 

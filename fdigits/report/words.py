@@ -12,11 +12,14 @@ PAPER_DATA = {  # what the figures of each paper, or of one of its tables, were 
     "R0": "written_spoken",
     "R1": "written_spoken",
     "R3": "written_spoken",
+    "R4 Problem 1": "fsdd",
     "R4 Table 3": "reduced_mnist",
     "R4 Table 10": "reduced_mnist",
     "R4 Table 13": "fsdd",
 }
-PAPER_RATIO = {"R0": "14:3:3", "R1": "8:2", "R4": "8:1:1"}  # of the parts each paper drew
+PAPER_RATIO = {  # of the parts that each paper, or one of its problems, drew
+    **{"R0": "14:3:3", "R1": "8:2", "R4": "8:1:1", "R4 Problem 1": "14:3:3"},
+}
 
 
 def members(name: str) -> tuple[datasets.Dataset, ...]:
@@ -75,7 +78,8 @@ def protocol(run: Run) -> str:
         if "fsdd" in speech:
             return "official split (takes 0–4 test), which shares speakers"
         return "official split"
-    theirs = PAPER_RATIO.get(paper(run).get("source", "").split(" ")[0])
+    source = paper(run).get("source", "")
+    theirs = PAPER_RATIO.get(source) or PAPER_RATIO.get(source.split(" ")[0])
     split = f"a random {ratio(run)} split"
     if chosen == "random":
         split += " that keeps identical items together"

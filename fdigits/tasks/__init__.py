@@ -4,10 +4,16 @@ page shows more than any task's."""
 from ml_collections import ConfigDict
 
 from fdigits.config import choose
-from fdigits.tasks import classify, flow, gan
+from fdigits.tasks import autoencode, classify, flow, gan, merge
 from fdigits.tasks.task import Task
 
-KINDS = {"classify": classify.Classify, "gan": gan.Gan, "flow": flow.Flow}
+KINDS = {
+    "classify": classify.Classify,
+    "autoencode": autoencode.Autoencode,
+    "merge": merge.Merge,
+    "gan": gan.Gan,
+    "flow": flow.Flow,
+}
 
 __all__ = ["KINDS", "Task", "make"]
 

@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
 
 from benchmarks.systems import SYSTEMS, load_config
-from fdigits.models import attention, classifiers, encoders, fusion, layers
+from fdigits import tasks
+from fdigits.models import attention, encoders, frames, fusion, layers
 
 GOLDEN = Path(__file__).with_name("torch_twins.npz")
 Arrays = dict[str, np.ndarray]
@@ -40,6 +42,8 @@ MODULES = {
     "self": Case(attention.SelfAttention(heads=2, width=8), MAP),
     "conv_pool": Case(layers.ConvPool(5), ((2, 9, 8, 3),), False),
     "conv_pool_trained": Case(layers.ConvPool(5), ((2, 9, 8, 3),), True),
+    "dense_norm": Case(frames.DenseEncoder((5, 4), 0.2, norm=True), ((3, 6),), False),
+    "dense_norm_trained": Case(frames.DenseEncoder((5, 4), 0.2, norm=True), ((3, 6),), True),
     "conv1d_block": Case(encoders.Conv1DBlock(4, 13), ((2, 1, 18, 3),)),
     **{
         f"lenet_{name}{'_trained' * train}": Case(encoders.LeNetBlock(4, name), LENET, train)
@@ -53,7 +57,12 @@ MODULES = {
     },
 }
 MODELS = tuple(name for name in SYSTEMS if name != "augmentation")  # its model is attention_base's
-INPUTS = {"image": (3, 28, 28, 1), "audio": (3, 39, 13), "spectrogram": (3, 128, 128, 3)}
+INPUTS = {
+    "image": (3, 28, 28, 1),
+    "audio": (3, 39, 13),
+    "spectrogram": (3, 128, 128, 3),
+    "frames": (3, 39, 14),
+}
 
 
 def normal(rng: np.random.RandomState, shape: tuple[int, ...]) -> np.ndarray:
@@ -65,7 +74,7 @@ def inputs(name: str, rng: np.random.RandomState) -> list[np.ndarray]:
 
 
 def batch(name: str, rng: np.random.RandomState) -> Arrays:
-    read = classifiers.modalities(load_config(name).model)
+    read = tasks.make(load_config(name)).reads
     return {modality: normal(rng, INPUTS[modality]) for modality in read}
 
 
@@ -99,7 +108,7 @@ def module_variables(name: str, given: list, rng: np.random.RandomState) -> Arra
 
 
 def model_variables(name: str, given: Arrays, rng: np.random.RandomState) -> Arrays:
-    model = classifiers.make(load_config(name).model)
+    model = tasks.make(load_config(name)).model
     init = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), given)
     return draw(init, rng)
 
@@ -136,10 +145,16 @@ def module_values(name: str) -> Arrays:
 
 
 def model_values(name: str) -> Arrays:
-    """Logits, without dropout."""
+    """Logits, or errors of what is no classifier, without dropout and without drawing pairs."""
     rng = np.random.RandomState(0)
     given = batch(name, rng)
     variables = unflatten_dict(model_variables(name, given, rng), sep="/")
-    model = classifiers.make(load_config(name).model)
-    logits = jax.jit(lambda v, x: model.apply(v, x, train=False)["logits"])(variables, given)
-    return {f"{name}/logits": np.asarray(logits)}
+    config = load_config(name)
+    model, kind = tasks.make(config).model, told(config)
+    output = jax.jit(lambda v, x: model.apply(v, x, train=False)[kind])(variables, given)
+    return {f"{name}/{kind}": np.asarray(output)}
+
+
+def told(config: ConfigDict) -> str:
+    """The output that a model and its twin both give."""
+    return "logits" if config.task == "classify" else "error"

@@ -25,6 +25,7 @@ TWINS: dict[str, Callable[[], nn.Module]] = {
     "cbam": lambda: twins.CBAM(16),
     "self": lambda: twins.SelfAttention(16, heads=2, width=8),
     "conv_pool": lambda: twins.ConvPool(3, 5),
+    "dense_norm": lambda: twins.dense_encoder(6, (5, 4), 0.2, norm=True),
     "conv1d_block": lambda: twins.Conv1DBlock(3, 4, 13),
     "lenet_none": lambda: twins.LeNetBlock(3, 4, "none"),
     "lenet_cbam": lambda: twins.LeNetBlock(3, 4, "cbam"),
@@ -118,6 +119,8 @@ def call(name: str, twin: nn.Module, flat: dict[str, Tensor], given: list[Tensor
     carried = state(twin, flat)
     if name.startswith("joined"):
         return functional_call(twin, carried, (given,))
+    if given[0].ndim == 2:
+        return functional_call(twin, carried, (given[0],)), None
     if name.startswith("conv1d"):
         out = functional_call(twin, carried, (given[0][:, 0].mT,))
         return out.mT[:, None], None
@@ -145,11 +148,12 @@ def model_values(name: str) -> parity.Arrays:
     rng = np.random.RandomState(0)
     given = parity.batch(name, rng)
     flat = {k: tensor(x) for k, x in parity.model_variables(name, given, rng).items()}
-    twin = without_dropout(twins.make(load_config(name).model)).eval()
+    config = load_config(name)
+    twin = without_dropout(twins.make(config.model)).eval()
     batch = {k: nchw(tensor(x)) if x.ndim == 4 else tensor(x) for k, x in given.items()}
     with torch.no_grad():
-        logits = functional_call(twin, state(twin, flat), (batch,))
-    return {f"{name}/logits": logits.numpy().astype(np.float32)}
+        output = functional_call(twin, state(twin, flat), (batch,))
+    return {f"{name}/{parity.told(config)}": output.numpy().astype(np.float32)}
 
 
 def golden() -> parity.Arrays:

@@ -82,6 +82,7 @@ def test_a_run_with_a_validation_part_says_no_such_thing(load):
         (None, "paper", "R0 Table 7", "a random 14:3:3 split (the paper's) shares"),
         ([14, 3, 3], "paper", "R0 Table 7", "a random 14:3:3 split (the paper's) shares"),
         ([8, 1, 1], "paper", "R4 Table 13", "a random 8:1:1 split (the paper's) shares"),
+        ([14, 3, 3], "paper", "R4 Problem 1", "a random 14:3:3 split (the paper's) shares"),
         ([7, 1, 2], "paper", "R1 Table 1", "a random 7:1:2 split shares"),
         ([7, 1, 2], "paper, test part validates", "R1 Table 1", "8:2 split (the paper's) shares"),
     ],
@@ -99,6 +100,7 @@ def test_a_random_split_names_its_ratio(load, ratio, protocol, source, said):
     [
         ("R1 Table 1", "bundled", "written_spoken"),
         ("R3 Results", "written_spoken", ""),
+        ("R4 Problem 1", "espeak", "fsdd"),
         ("R4 Table 3", "digits", "reduced_mnist"),
         ("R4 Table 10", "reduced_mnist", ""),
         ("R4 Table 13", "espeak", "fsdd"),

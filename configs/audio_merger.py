@@ -1,0 +1,52 @@
+"""Frames merged one by one into a code of 32, and its classifier (R4 Problem 1, approach B).
+
+python launch.py --config=configs/audio_merger.py[:DATA][,improved][,split=speaker]
+
+DATA and parts as of configs/audio_mlp.py. Three stages: an autoencoder of two frames in a row; a
+merger, which from the code of a pair and the next frame predicts the code of the next pair; and a
+classifier of the code that a chain of the merger leaves after the last frame. A batch of the first
+two has 64 pairs, as in the paper: 8 of each of 8 utterances, drawn anew in every step. An epoch is
+one batch for every 8 utterances, where the paper's has every pair once.
+
+`improved` changes one thing: an utterance's code is the mean of the chain's latents. The merger is
+trained to know two frames, so the last latent knows little but the word's end.
+
+Reported (R4 section 1.3.2, fsdd, accuracy): .7289.
+"""
+
+from fdigits.config import base, parse_arg
+
+
+def get_config(arg: str = ""):
+    arg = ",".join("pool=mean" if part == "improved" else part for part in arg.split(","))
+    choice = parse_arg(arg, data="espeak", pool="last", split="")
+    improved = choice["pool"] == "mean"
+    config = base("audio_merger_improved" if improved else "audio_merger", choice["data"])
+    config.seed = 42
+    config.model.update(name="code", hidden=(512, 256, 128, 64), dropout=0.2, norm=True)
+    config.data.split = choice["split"]
+    config.data.encoded["code"] = "merger"
+    config.epochs = 50
+    config.batch_size = 16
+    config.monitor = "loss"
+    config.early_stopping = 10
+    config.plateau.update(factor=0.5, patience=3)
+    config.optimizer.weight_decay = 0.0
+    system = "R4 P1 merger improved" if improved else "R4 P1 merger"
+    config.paper.update(system=system, accuracy=0.7289, source="R4 Problem 1")
+    schedule = dict(batch_size=8, early_stopping=5, plateau=dict(factor=0.5, patience=0))
+    config.stages["pairs"] = dict(
+        task="autoencode",
+        model=dict(name="pair", bottleneck=32),
+        paper=dict(system="R4 P1 autoencoder of pairs", accuracy=0.0),
+        **schedule,
+    )
+    config.stages["merger"] = dict(
+        task="merge",
+        model=dict(name="merger", bottleneck=32, pool=choice["pool"]),
+        start={"encoder": "pairs/encoder"},
+        frozen=("encoder",),
+        paper=dict(system="R4 P1 merger of pairs", accuracy=0.0),
+        **schedule,
+    )
+    return config.lock()

@@ -1,0 +1,28 @@
+"""Mean MFCC and dense layers: R4's baseline on spoken digits (R4 Problem 1).
+
+python launch.py --config=configs/audio_mlp.py[:DATA][,split=speaker]
+
+DATA: espeak (the default; its frames are a stand-in), fsdd, or another set of recordings. Parts of
+14:3:3 (70, 15, 15 %) drawn by class, or by speaker; the weights with the lowest cross-entropy of
+the validation part are tested.
+
+Reported (R4 section 1.1.2, fsdd, accuracy): .9511 (its plot and Table 1 say .9311).
+"""
+
+from fdigits.config import base, parse_arg
+
+
+def get_config(arg: str = ""):
+    choice = parse_arg(arg, data="espeak", split="")
+    config = base("audio_mlp", choice["data"])
+    config.seed = 42
+    config.model.update(name="frames", hidden=(256, 128, 64, 32), dropout=0.3)
+    config.data.split = choice["split"]
+    config.epochs = 100
+    config.batch_size = 32
+    config.monitor = "loss"
+    config.early_stopping = 10
+    config.plateau.patience = 0
+    config.optimizer.weight_decay = 0.0
+    config.paper.update(system="R4 P1 baseline", accuracy=0.9511, source="R4 Problem 1")
+    return config.lock()
