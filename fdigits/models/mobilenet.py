@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from fdigits.models.layers import KERAS_EPSILON, KERAS_MOMENTUM, Dropout, KerasDense, glorot, watch
@@ -94,3 +95,47 @@ class MobileNetEncoder(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         x = MobileNetV2(name="base")(x, train).mean((1, 2))
         return Dropout(self.dropout)(nn.relu(KerasDense(self.width)(x)), train)
+
+
+def from_keras(model) -> dict[str, dict]:
+    """The variables of `MobileNetV2` from a `keras.applications.MobileNetV2` without its top.
+
+    Keras' layers and ours stand in one order: convolutions, and the BatchNorm after each.
+    """
+    layers = [layer for layer in model.layers if layer.weights]
+    convolved = [np.asarray(x.weights[0]) for x in layers if "Conv" in type(x).__name__]
+    normed = [[np.asarray(w) for w in x.weights] for x in layers if "Batch" in type(x).__name__]
+    variables: dict[str, dict] = {"params": {"kernel": convolved[0]}, "batch_stats": {}}
+    _put_norm(variables, (), 0, normed[0])
+    at, block = 1, 0
+    for expansion, _, blocks, _ in SETTINGS:
+        for _ in range(blocks):
+            path, dense = (f"InvertedResidual_{block}",), 0
+            for number in range(3 if expansion > 1 else 2):
+                kernel = convolved[at]
+                if kernel.shape[0] == 3:
+                    _put(variables["params"], (*path, "Depthwise_0"), kernel.transpose(0, 1, 3, 2))
+                else:
+                    _put(variables["params"], (*path, f"Dense_{dense}"), kernel[0, 0])
+                    dense += 1
+                _put_norm(variables, path, number, normed[at])
+                at += 1
+            block += 1
+    _put(variables["params"], ("Dense_0",), convolved[at][0, 0])
+    _put_norm(variables, (), 1, normed[at])
+    return variables
+
+
+def _put(tree: dict, path: tuple[str, ...], kernel: np.ndarray) -> None:
+    for name in path:
+        tree = tree.setdefault(name, {})
+    tree["kernel"] = kernel
+
+
+def _put_norm(variables: dict, path: tuple[str, ...], number: int, weights: list) -> None:
+    names = ("params", "scale"), ("params", "bias"), ("batch_stats", "mean"), ("batch_stats", "var")
+    for (collection, name), held in zip(names, weights, strict=True):
+        tree = variables[collection]
+        for step in (*path, f"BatchNorm_{number}"):
+            tree = tree.setdefault(step, {})
+        tree[name] = held

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -29,10 +30,10 @@ def kill(command: list[str], stage: str) -> str:
     return told
 
 
-def run(spec: str, workdir: Path, stages: list[str]) -> None:
+def run(spec: str, workdir: Path, stages: list[str], fields: Sequence[str] = ()) -> None:
     """Runs a short config, killed once in each stage (told by what its first line holds), and then
     to its end."""
-    command = [sys.executable, "-m", "tests.tasks.short", str(workdir), spec]
+    command = [sys.executable, "-m", "tests.tasks.short", str(workdir), spec, *fields]
     told = [kill(command, stage) for stage in stages]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

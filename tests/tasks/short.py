@@ -1,6 +1,6 @@
 """A short run of a config on the embedded recordings, without its page.
 
-python -m tests.tasks.short WORKDIR CONFIG[:ARGUMENT]
+python -m tests.tasks.short WORKDIR CONFIG[:ARGUMENT] [FIELD=VALUE ...]
 """
 
 import sys
@@ -26,4 +26,5 @@ def short(spec: str, **fields: object) -> ConfigDict:
 
 if __name__ == "__main__":
     report.write = lambda runs, out: out
-    run(short(sys.argv[2]), Path(sys.argv[1]))
+    fields = dict(field.split("=") for field in sys.argv[3:])
+    run(short(sys.argv[2], **{k: int(v) for k, v in fields.items()}), Path(sys.argv[1]))

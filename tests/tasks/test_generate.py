@@ -1,0 +1,207 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fdigits import evaluate, tasks, train, trained
+from fdigits.config import stage_config
+from fdigits.errors import UserError
+from fdigits.report import artifacts
+from fdigits.run import run
+from tests.tasks import killed
+from tests.tasks.short import short
+from tests.test_config import get_config
+
+FLOW = "gan:real=20,generator=flow,synthetic=1000"
+SHORT = {
+    "data__limit": 100,
+    "stages__judge__epochs": 2,
+    "stages__judge__batch_size": 20,
+    "stages__gan__epochs": 4,
+    "stages__gan__batch_size": 20,
+    "epochs": 1,
+}
+MADE = {"data__generated__gan": 20, "stages__gan__augment__generated": 20, "stages__gan__chunk": 2}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A judge, a flow and a classifier on its digits."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("fdigits.report.write", lambda runs, out: out)
+    workdir = tmp_path_factory.mktemp("flow")
+    run(short(FLOW, **SHORT, **MADE), workdir)
+    patch.undo()
+    return workdir
+
+
+def gan_task():
+    """R4's GAN on batches of 8, its state, and one batch."""
+    config = stage_config(get_config("gan"), "gan").copy_and_resolve_references()
+    with config.unlocked():
+        config.batch_size, config.chunk = 8, 2
+    task = tasks.make(config)
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(0, 256, (8, 28, 28), dtype=np.uint8),
+        "label": np.arange(8, dtype=np.int32),
+    }
+    return task, train.create_state(task, config, batch, 10), batch
+
+
+def test_each_player_moves_its_own_and_nobody_judge_or_auxiliary():
+    task, state, batch = gan_task()
+    step = jax.jit(train.make_train_step(task, task.config, 10))
+    after, told = step(state, batch)
+    moved = {
+        name: jax.tree.reduce(
+            lambda a, b: a or b, jax.tree.map(lambda x, y: bool((x != y).any()), tree, old)
+        )
+        for (name, tree), old in zip(after.params.items(), state.params.values(), strict=True)
+    }
+    assert {name for name, has in moved.items() if has} == {"generator", "discriminator"}
+    still = ("auxiliary_encoder",)
+    for name in still:
+        jax.tree.map(
+            np.testing.assert_array_equal, after.batch_stats[name], state.batch_stats[name]
+        )
+    mean = after.batch_stats["generator"]["BatchNorm_0"]["mean"]
+    assert (mean != state.batch_stats["generator"]["BatchNorm_0"]["mean"]).any()
+    assert told.keys() == {
+        "discriminator_loss", "discriminator_accuracy",
+        "generator_loss", "generator_deceived", "generator_named",
+    }  # fmt: skip
+    total = told["generator_deceived"] + told["generator_named"]
+    np.testing.assert_allclose(told["generator_loss"], total, rtol=1e-6)
+
+
+def test_the_discriminators_loss_is_pytorchs_bce_with_logits():
+    from fdigits.tasks.gan import _entropy
+
+    score = jnp.array([-3.0, 0.5, 40.0])
+    for target in (0, 1):
+        probability = 1 / (1 + np.exp(-np.array(score, np.float64)))
+        kept = probability if target else 1 - probability
+        kept = np.where(kept == 0, np.exp(-40.0), kept)
+        np.testing.assert_allclose(_entropy(score, target), -np.log(kept).mean(), rtol=1e-4)
+
+
+def test_it_trains_and_leaves_sheets_and_figures(finished):
+    made = artifacts.load(finished / "gan")
+    rows = [json.loads(line) for line in (finished / "gan/metrics.jsonl").open()]
+    assert rows[-1]["train"]["loss"] < 0.95 * rows[0]["train"]["loss"]
+    test = made.result["metrics"]["test"]
+    assert {"judged", "fid", "precision", "recall", "spread", "n"} <= test.keys()
+    assert made.further["sheet.npz"]["image"].shape == (10, 10, 28, 28)
+    assert list(made.samples) == [1, 2, 3, 4]
+    np.testing.assert_array_equal(made.samples[4], made.further["sheet.npz"]["image"])
+    flow = trained.load(finished / "gan")
+    train_images = evaluate.again(flow).splits["train"].corpora["image"].x
+    nearest = made.further["sheet.npz"]["nearest"].reshape(100, -1)
+    assert all((train_images.reshape(len(train_images), -1) == x).all(1).any() for x in nearest)
+
+
+def test_the_judge_is_the_one_that_was_trained(finished):
+    flow, judge = trained.load(finished / "gan"), trained.load(finished / "judge")
+    for ours, theirs in (("judge_encoder", "encoder"), ("judge_head", "head")):
+        jax.tree.map(np.testing.assert_array_equal, flow.params[ours], judge.params[theirs])
+    image = evaluate.again(judge).splits["test"].corpora["image"].x[:20]
+    wanted = judge.outputs({"image": image})["logits"]
+    _, found = flow.task.judged(flow.params, image[..., None] / np.float32(255))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_every_digit_gets_as_many_drawn_pictures(finished):
+    mix = trained.load(finished)
+    split = evaluate.again(mix).splits["train"]
+    rows = split.examples()
+    drawn = [name.startswith("gan/") for name in split.corpora["image"].id[rows["image"]]]
+    np.testing.assert_array_equal(np.bincount(rows["label"][drawn], minlength=10), 20)
+    assert len(drawn) == sum(drawn) + 100
+
+
+def test_a_test_pictures_noise_is_its_own(finished):
+    flow = trained.load(finished / "gan")
+    image = evaluate.again(flow).splits["test"].corpora["image"].x[:6]
+    noise = flow.task._noise_of(jnp.array(image))
+    order = [3, 0, 5, 1]
+    np.testing.assert_array_equal(
+        flow.task._noise_of(jnp.array(image[order])), noise[np.array(order)]
+    )
+    assert abs(float(noise.std()) - 1) < 0.1 and len(np.unique(noise[:, 0])) == 6
+
+
+def test_a_sheets_column_is_one_noise(finished):
+    flow = trained.load(finished / "gan")
+    zero = jax.tree.map(jnp.zeros_like, flow.params)  # no velocity: the noise itself
+    sheet = np.asarray(flow.task.samples(zero, {}))
+    assert (sheet == sheet[:1]).all() and (sheet[0, 0] != sheet[0, 1]).any()
+
+
+def test_the_flow_goes_a_straight_way_to_its_end(finished, monkeypatch):
+    task = trained.load(finished / "gan").task
+    monkeypatch.setattr(type(task), "_velocity", lambda self, params, x, time, label: x * 0 + 0.5)
+    noise = jnp.linspace(-1, 0.4, 784)[None]
+    drawn = task.draw({}, {}, noise, jnp.zeros(1, jnp.int32))
+    wanted = ((noise + 0.5).reshape(1, 28, 28, 1) + 1) / 2
+    np.testing.assert_allclose(drawn, wanted, atol=1e-6)
+
+
+def test_a_perfect_velocity_has_no_loss(finished, monkeypatch):
+    """Of one picture at time t: (picture - x) / (1 - t)."""
+    flow = trained.load(finished / "gan")
+    image = np.full((4, 28, 28), 51, np.uint8)  # -0.6 within -1..1
+
+    def velocity(self, params, x, time, label):
+        return (-0.6 - x) / (1 - time[:, None, None, None])
+
+    monkeypatch.setattr(type(flow.task), "_velocity", velocity)
+    batch = {"image": image, "label": np.zeros(4, np.int32)}
+    loss, _ = flow.task.loss({}, {}, batch, jax.random.key(0))
+    assert loss < 1e-6
+
+
+def test_a_lost_loss_names_its_player(tmp_path):
+    config = short("gan:real=20", **SHORT, stages__auxiliary__epochs=1)
+    with config.unlocked():
+        config.stages.gan.players = {"generator": {"learning_rate": float("nan")}}
+        config.stages.gan.start = {}
+    with pytest.raises(UserError, match=r"the (discriminator|generator) loss is nan at step 2 "):
+        run(stage_config(config, "gan"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spec, told",
+    [
+        ("gan:real=0", "real=0: it must be a number of pictures per class above 0, or all"),
+        ("gan:real=-3", "real=-3"),
+        ("gan:synthetic=500", "synthetic '500' is unknown"),
+        ("gan:generator=gann", "did you mean 'gan'"),
+        ("gan_pipeline:augmented=0", "augmented=0: it must be"),
+    ],
+)
+def test_arguments_that_no_run_can_have(spec, told):
+    with pytest.raises(UserError, match=told):
+        get_config(*spec.split(":"))
+
+
+def test_killed_and_started_again_equals_the_unbroken_run(tmp_path, finished):
+    fields = [f"{name}={value}" for name, value in (SHORT | MADE).items()]
+    killed.run(FLOW, tmp_path, ["-gan:"], fields)
+    for stage in ("gan", "."):
+        killed.assert_same(tmp_path / stage, finished / stage)
+
+
+@pytest.mark.slow
+def test_a_killed_gan_equals_the_unbroken_run(tmp_path):
+    spec = "gan:real=20,synthetic=0"
+    fields = [f"{name}={value}" for name, value in SHORT.items()] + ["stages__auxiliary__epochs=1"]
+    command = [sys.executable, "-m", "tests.tasks.short", str(tmp_path / "whole"), spec, *fields]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)
+    killed.run(spec, tmp_path / "killed", ["-gan:"], fields)
+    killed.assert_same(tmp_path / "killed" / "gan", tmp_path / "whole" / "gan")
