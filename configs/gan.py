@@ -74,6 +74,7 @@ def stages(choice: dict, augmented: int, epochs: int) -> dict[str, dict]:
     """The judge, the auxiliary classifier and the generator, each trained on its own."""
     data = choice["data"]
     judge = EACH | dict(
+        seed=0,  # one judge for the runs of all seeds
         model=dict(name="image", image="example", width=128, dropout=0.5),
         data=dict(name=WHOLE.get(data, data), per_class=0, pixels=(0.1307, 0.3081)),
         epochs=4,
