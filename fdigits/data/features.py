@@ -58,7 +58,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from fdigits.data.corpus import COEFFICIENTS, FRAMES, PICTURE, Recordings
+from fdigits.data.corpus import COEFFICIENTS, FRAMES, MEANS, PICTURE, Recordings
 from fdigits.errors import UserError
 
 RATE = 16_000  # Hz
@@ -71,8 +71,10 @@ FRAME_WINDOW, FRAME_SHIFT = 120, 60  # samples: 15 ms, 7.5 ms
 VERSION = 1  # of the MFCC: a new one makes prepared features anew
 SPECTROGRAM_VERSION = 1  # of the pictures, likewise
 FRAMES_VERSION = 1  # of the frames, likewise
+MEAN_VERSION = 1  # of the means, likewise
 
 _PICTURE_WINDOW, _PICTURE_FFT = 512, 2048  # samples
+_MEAN_WINDOW = 2048  # samples, librosa's default
 _AT_ONCE = 64  # recordings a worker takes
 _FEW = 300  # recordings for which no worker is started
 
@@ -159,6 +161,45 @@ def frames(signal: np.ndarray, rate: int, name: str = "recording") -> np.ndarray
             hop_length=FRAME_SHIFT,
         )
     return np.ascontiguousarray(cepstrum.T, np.float32)
+
+
+def mean_mfcc(signal: np.ndarray, rate: int, name: str = "recording") -> np.ndarray:
+    """Means over time of the MFCC of the whole of `signal`, as R2 takes them.
+
+    Args:
+      signal: mono samples [T], any level.
+      rate: samples per second.
+      name: what errors call it.
+
+    Returns:
+      [40] float32: coefficients 0 to 39.
+
+    Raises:
+      UserError: as `mfcc`.
+    """
+    import librosa
+
+    samples = prepared(signal, rate, name)
+    samples, _ = levelled(np.pad(samples, (0, max(0, WINDOW - len(samples)))))
+    lengths = dict(n_fft=_MEAN_WINDOW, hop_length=_MEAN_WINDOW // 4)
+    cepstrum = librosa.feature.mfcc(y=samples, sr=RATE, n_mfcc=MEANS, fmax=HIGHEST, **lengths)
+    return cepstrum.mean(1).astype(np.float32)
+
+
+def described(mfcc: np.ndarray) -> np.ndarray:
+    """40 numbers [N, 40] that stand for MFCC [N, 39, 13], as `mean_mfcc` stands for a recording.
+
+    A stand-in where recordings are not at hand: the 13 coefficients' means over the frames above
+    the floor, their standard deviations, and 14 zeros. Only their use is that of `mean_mfcc`.
+    """
+    frames_NxTxC = sounding(mfcc)
+    mask_NxTx1 = frames_NxTxC[..., -1:]
+    length_Nx1 = mask_NxTx1.sum(1)
+    mean_NxC = frames_NxTxC[..., :-1].sum(1) / length_Nx1
+    off_NxTxC = (frames_NxTxC[..., :-1] - mean_NxC[:, None]) * mask_NxTx1
+    std_NxC = np.sqrt(np.square(off_NxTxC).sum(1) / length_Nx1)
+    rest = np.zeros((len(mfcc), MEANS - 2 * COEFFICIENTS))
+    return np.concatenate([mean_NxC, std_NxC, rest], 1).astype(np.float32)
 
 
 def padded(items: Sequence[np.ndarray], length: int = 0) -> np.ndarray:

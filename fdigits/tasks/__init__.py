@@ -4,10 +4,14 @@ page shows more than any task's."""
 from ml_collections import ConfigDict
 
 from fdigits.config import choose
-from fdigits.tasks import classify
+from fdigits.tasks import classify, sound_to_image
 from fdigits.tasks.task import Task
 
-KINDS = {"classify": classify.Classify}
+KINDS = {
+    "classify": classify.Classify,
+    "sound_to_image": sound_to_image.SoundToImage,
+    "tune_judge": sound_to_image.TuneJudge,
+}
 
 __all__ = ["KINDS", "Task", "make"]
 
