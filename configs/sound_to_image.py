@@ -13,8 +13,8 @@ KIND, each after the stage `judge`, which learns true pictures alone (PyTorch's 
   no tuned judge. features=mfcc: it hears all 39 x 13 MFCC.
 
 Every epoch pairs the recordings anew with pictures of their digits; with MNIST, of which there are
-more than recordings, an epoch is each training picture once. R2's split is 70:15:15 at random, which
-shares speakers; split=speaker does not.
+more than recordings, an epoch is each training picture once. R2's split is 70:15:15 at random,
+which shares speakers; split=speaker does not.
 
 Reported (R2, AudioMNIST, tuned judge): accuracy 82.29 %.
 """

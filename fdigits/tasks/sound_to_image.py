@@ -1,4 +1,4 @@
-"""Task: from the sound of a digit to a handwritten picture of it, and how well a judge reads it (R2).
+"""Task: from the sound of a digit to a handwritten picture of it, which a judge reads (R2).
 
 A picture of the same digit, drawn anew for each recording in each epoch (`Split.examples`), is what
 the drawing is held against. The judge is a classifier that an earlier stage trained on true
@@ -122,7 +122,7 @@ class SoundToImage(Task):
         if "heard" in outputs:
             heard = outputs["heard"].astype(jnp.float32)
             loss += cross_entropy(heard, batch["label"])
-            told["heard_accuracy"] = (heard.argmax(-1) == batch["label"]).mean()
+            told["heard"] = (heard.argmax(-1) == batch["label"]).mean()
         return loss, (batch_stats | new.get("batch_stats", {}), {"loss": loss} | told)
 
     def _noise(self, sound: jax.Array) -> jax.Array:
@@ -190,7 +190,7 @@ class SoundToImage(Task):
         loss = sum(parts.values())
         if "heard" in outputs:
             loss += float(cross_entropy(outputs["heard"], label_N))
-            parts["heard_accuracy"] = float((outputs["heard"].argmax(-1) == label_N).mean())
+            parts["heard"] = float((outputs["heard"].argmax(-1) == label_N).mean())
         return {"loss": loss} | found | parts
 
     def generate(self, params, batch_stats, key: jax.Array, label_B: jax.Array) -> jax.Array:
@@ -298,7 +298,10 @@ class TuneJudge(Classify):
         found = super().evaluate(params, batch_stats, batch)
         return found | {"embedding": found["picture"], "picture": batch["picture"]}
 
+    def explained(self, outputs: Outputs) -> None:
+        """Nothing: what it reads is no input of a person's."""
+
     def summary(self, outputs: Mapping[str, np.ndarray], label_N: np.ndarray) -> dict:
-        """As a classifier, and the `untouched_accuracy` of the judge as it was."""
+        """As a classifier, and that of the judge as it was, `untouched`."""
         right = float((outputs["untouched"].argmax(-1) == label_N).mean())
-        return super().summary(outputs, label_N) | {"untouched_accuracy": right}
+        return super().summary(outputs, label_N) | {"untouched": right}
