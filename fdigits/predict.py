@@ -94,7 +94,8 @@ def told(tested: Mapping) -> str:
         for name, value in tested.items()
         if isinstance(value, float) and name != "loss"
     ]
-    words += [f"loss {tested['loss']:.4f}", f"n {tested['n']}"]
+    words += [f"loss {tested['loss']:.4f}"] if "loss" in tested else []
+    words.append(f"n {tested['n']}")
     if "per_class" in tested:
         words.append("recall per class " + " ".join(f"{r:.2f}" for r in tested["per_class"]))
     return ", ".join(words)

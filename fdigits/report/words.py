@@ -18,7 +18,12 @@ PAPER_DATA = {  # what the figures of each paper, or of one of its tables, were 
     "R4 Table 10": "reduced_mnist",
     "R4 Table 13": "fsdd",
 }
-PAPER_RATIO = {"R0": "14:3:3", "R1": "8:2", "R2": "14:3:3", "R4": "8:1:1"}  # of the parts each paper drew
+PAPER_RATIO = {
+    "R0": "14:3:3",
+    "R1": "8:2",
+    "R2": "14:3:3",
+    "R4": "8:1:1",
+}  # of the parts each paper drew
 
 
 def members(name: str) -> tuple[datasets.Dataset, ...]:
