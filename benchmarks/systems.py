@@ -20,6 +20,7 @@ SYSTEMS = {  # name -> config file, its argument
     **{f"attention_{x}": ("attention", x) for x in ("base", "spatial", "self", "cbam", "se")},
     **{f"spectrogram_{x}": ("spectrogram", x) for x in ("lenet", "cbam", "hybrid")},
     "augmentation": ("augmentation", "real=20,generated=30"),
+    "sound_to_image": ("sound_to_image", "vae"),
 }
 
 

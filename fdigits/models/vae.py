@@ -41,7 +41,8 @@ class Decoder(nn.Module):
         first, second = self.filters
         x = nn.relu(Dense(SIDE // 4 * (SIDE // 4) * first)(x))
         x = x.reshape(-1, SIDE // 4, SIDE // 4, first)
-        return ConvTranspose(1, 4)(nn.relu(ConvTranspose(second, 4)(x)))
+        x = nn.relu(ConvTranspose(second, 4)(x))
+        return ConvTranspose(1, 4)(x)
 
 
 class MeanEncoder(nn.Module):

@@ -236,7 +236,8 @@ def test_dropout_acts_in_training_only():
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_systems_config_sets_what_its_model_reads(system):
     config = load_config(system)
-    for stage in (config, *(stage_config(config, name) for name in config.stages)):
+    stages = (config, *(stage_config(config, name) for name in config.stages))
+    for stage in (one for one in stages if one.task == "classify"):
         read = classifiers.fields(stage.model)
         unread = {name for name in classifiers.DEFAULTS if name not in read}
         assert {name: stage.model[name] for name in unread} == {
