@@ -24,6 +24,7 @@ SYSTEMS = {  # name -> config file, its argument, and an earlier stage where it 
     "audio_autoencoder": ("audio_autoencoder", "", "autoencoder"),
     "audio_pairs": ("audio_merger", "", "pairs"),
     "audio_merger": ("audio_merger", "", "merger"),
+    "sound_to_image": ("sound_to_image", "vae"),
 }
 
 

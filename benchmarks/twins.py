@@ -306,6 +306,52 @@ def head(features: int, hidden: tuple[int, ...] = ()) -> nn.Sequential:
     return sequence(**layers, **{f"Dense_{len(hidden)}": nn.Linear(features, 10)})
 
 
+def example_encoder() -> nn.Sequential:
+    return sequence(
+        Conv_0=nn.Conv2d(1, 32, 3),
+        relu_0=nn.ReLU(),
+        ConvPool_0=ConvPool(32, 64),
+        first=nn.Dropout(0.25),
+        Dense_0=Flat((64, 12, 12), 128),
+        relu_1=nn.ReLU(),
+        last=nn.Dropout(0.5),
+    )
+
+
+class UpFlat(nn.Linear):
+    """A dense layer to a map: [B, width] -> [B, *shape]."""
+
+    def __init__(self, width: int, shape: tuple[int, ...]) -> None:
+        super().__init__(width, math.prod(shape))
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(super().forward(x)).unflatten(1, self.shape)
+
+
+class VAE(nn.Module):
+    """R2's, and the judge beside it, which a step does not touch."""
+
+    def __init__(self, sound: str, latent: int) -> None:
+        super().__init__()
+        self.sound, width = sound, {"mean_mfcc": 40, "audio": 507}[sound]
+        dense = dict(Dense_0=nn.Linear(width, 256), relu_0=nn.ReLU(), Dense_1=nn.Linear(256, 256))
+        self.encoder = sequence(**dense, relu_1=nn.ReLU(), Dense_2=nn.Linear(256, 2 * latent))
+        self.decoder = sequence(
+            Dense_0=UpFlat(latent, (64, 7, 7)),
+            ConvTranspose_0=nn.ConvTranspose2d(64, 32, 4, 2, 1),
+            relu=nn.ReLU(),
+            ConvTranspose_1=nn.ConvTranspose2d(32, 1, 4, 2, 1),
+        )
+        self.judge_encoder, self.judge_head = example_encoder(), head(128)
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        mean, log_variance = self.encoder(batch[self.sound].flatten(1)).chunk(2, -1)
+        noise = torch.randn_like(mean) if self.training else 0.0
+        pixels = self.decoder(mean + torch.exp(log_variance / 2) * noise)
+        return pixels, mean, log_variance
+
+
 class Concat(nn.Module):
     def forward(self, parts: list[Tensor]) -> Fused:
         return torch.cat(parts, -1), None
@@ -429,9 +475,12 @@ class LateFusion(TwoEncoders):
 
 
 def make(model: ConfigDict) -> nn.Module:
-    """The twin of a task's model; reads NCHW pictures and spectrograms, gives logits, or errors."""
+    """The twin of a task's model; reads NCHW pictures and spectrograms, gives logits, errors or
+    what its loss reads."""
     if model.name in CODERS:
         return CODERS[model.name](model.bottleneck)
+    if model.name == "vae":
+        return VAE(model.sound, model.latent)
     width, hidden = model.width, tuple(model.hidden)
 
     def dense(features: int) -> nn.Module:
@@ -497,8 +546,22 @@ def coding_loss(config: ConfigDict, net: nn.Module) -> Loss:
     return loss
 
 
+def bound_loss(config: ConfigDict, net: nn.Module) -> Loss:
+    """Minus the evidence bound, as `tasks.sound_to_image` for R2's model."""
+
+    def loss(told: tuple[Tensor, Tensor, Tensor], batch: dict[str, Tensor]) -> Tensor:
+        pixels, mean, log_variance = told
+        error = functional.binary_cross_entropy_with_logits
+        reconstruction = error(pixels, batch["image"], reduction="sum")
+        kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum() / 2
+        return (reconstruction + kl) / len(mean)
+
+    return loss
+
+
 LOSSES = {  # task -> of config and net: what it trains by
     "classify": classify_loss,
     "autoencode": coding_loss,
     "merge": coding_loss,
+    "sound_to_image": bound_loss,
 }

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from fdigits import augment, tasks
 from fdigits.data import datasets, pairing, pipeline, prepare
-from fdigits.data.corpus import CLASSES, MODALITIES
+from fdigits.data.corpus import CLASSES, MODALITIES, STANDARDISED
 from fdigits.data.pairing import Split
 from fdigits.errors import UserError
 from fdigits.trained import Trained, earlier, load, sources
@@ -41,7 +41,7 @@ def prepared(config: ConfigDict, task: tasks.Task, workdir: Path) -> Examples:
     """
     raw = sources(config, task, workdir)
     splits = load_splits(config, tuple(raw.values()), workdir)
-    hears = {"audio", "frames"} & set(task.reads)
+    hears = set(STANDARDISED) & set(task.reads)
     statistics = pipeline.statistics(splits["train"]) if hears else None
     # The training part's corpora hold all that the others' do.
     held = {name: corpus.x for name, corpus in splits["train"].corpora.items()}
@@ -156,15 +156,15 @@ def _with_generated(split: Split, seed: int, workdir: Path, stage: str, count: i
 
 
 def shown(split: Split, raw: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """What figures show of each example: `image`, `spectrogram`, and `audio` or `frames` of its
-    `audio_row` or `frames_row`."""
+    """What figures show of each example: `image`, `spectrogram`, and of MFCC, `audio` say, each
+    once, beside the example's `audio_row`."""
     rows, inputs = split.examples(), {}
     named = {raw.get(name, name): name for name in split.rows}
     for modality, name in named.items():
         if rows[name].min() < 0:
             continue  # some have none
         x = split.corpora[name].x
-        if modality in ("audio", "frames"):
+        if modality in STANDARDISED:
             used, inputs[f"{modality}_row"] = np.unique(rows[name], return_inverse=True)
             inputs[modality] = x[used].astype(np.float16)
         else:

@@ -25,6 +25,7 @@ HEARD = {
     "audio": features.mfcc,
     "spectrogram": features.spectrogram,
     "frames": lambda *recording: features.padded([features.frames(*recording)])[0],
+    "mean_mfcc": features.mean_mfcc,
 }
 
 
@@ -55,7 +56,7 @@ def probabilities(trained: Trained, inputs: Mapping[str, np.ndarray]) -> np.ndar
     """Class probabilities `[N, 10]` of modalities as a corpus holds them, as far as they are read.
 
     Pictures `[N,28,28]` uint8, MFCC `[N,39,13]`, not yet standardised, spectrograms `[N,128,128]`
-    uint8, frames `[N,T,14]`.
+    uint8, frames `[N,T,14]`, means `[N,40]`.
 
     Raises:
       UserError: a modality is missing, or the run names no digits.
@@ -93,7 +94,8 @@ def told(tested: Mapping) -> str:
         for name, value in tested.items()
         if isinstance(value, float) and name != "loss"
     ]
-    words += [f"loss {tested['loss']:.4f}", f"n {tested['n']}"]
+    words += [f"loss {tested['loss']:.4f}"] if "loss" in tested else []
+    words.append(f"n {tested['n']}")
     if "per_class" in tested:
         words.append("recall per class " + " ".join(f"{r:.2f}" for r in tested["per_class"]))
     return ", ".join(words)

@@ -138,7 +138,7 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         "system": config.paper.system,
         "dataset": config.data.name,
         "protocol": _protocol(config),
-        "modalities": list(task.reads),
+        "modalities": list(task.given),
         "seed": config.seed,
         "parameters": parameters,
         "epochs": progress.epoch,

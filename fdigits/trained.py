@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from fdigits import checkpoint, tasks, train
 from fdigits.config import choose, modern
 from fdigits.data import features, pipeline
-from fdigits.data.corpus import MODALITIES
+from fdigits.data.corpus import MODALITIES, STANDARDISED
 from fdigits.errors import UserError
 from fdigits.models import classifiers
 from fdigits.tasks.task import blank_batch
@@ -38,7 +38,7 @@ class Trained(NamedTuple):
         makes of items is made.
 
         Raises:
-          UserError: a modality that it reads is not given.
+          UserError: a modality that every item must have is not given.
         """
         made = {}
         for name in self.task.reads:
@@ -46,11 +46,12 @@ class Trained(NamedTuple):
                 codes = load(earlier(self.workdir, stage)).encode(x)
                 made[name] = choose(name, codes, f"data.encoded: of stage {stage}, the array")
             elif name not in x:
-                raise UserError(f"{self.config.name} reads {name}, which is not given")
+                if name in self.task.given:
+                    raise UserError(f"{self.config.name} reads {name}, which is not given")
             elif name == "spectrogram":
                 made[name] = features.colour(x[name])
             else:
-                hears = name in ("audio", "frames")
+                hears = name in STANDARDISED
                 made[name] = pipeline.standardise(x[name], self.statistics) if hears else x[name]
         return made
 
@@ -80,13 +81,19 @@ def sources(config: ConfigDict, task: tasks.Task, workdir: Path) -> dict[str, st
         if stage := config.data.encoded.get(name):
             folder = earlier(workdir, stage)
             before = _config(folder)
-            below = set(sources(before, tasks.make(before), folder).values())
+            below = _given(before, tasks.make(before), folder)
             if len(below) != 1:
                 raise UserError(f"data.encoded: stage {stage} reads {', '.join(sorted(below))}")
             found[name] = below.pop()
         elif name not in MODALITIES:
             raise UserError(f"{config.name} reads {name}: data.encoded must say of which stage")
     return found
+
+
+def _given(config: ConfigDict, task: tasks.Task, workdir: Path) -> set[str]:
+    """The modalities of which a stage makes something, without its targets."""
+    found = sources(config, task, workdir)
+    return {found[name] for name in task.given}
 
 
 def earlier(workdir: Path, stage: str) -> Path:
@@ -112,7 +119,7 @@ def load(workdir: Path, epoch: int = 0) -> Trained:
         if not epoch:
             epoch = json.loads((workdir / "result.json").read_text())["best_epoch"]
         task = tasks.make(config)
-        hears = {"audio", "frames"} & set(task.reads)
+        hears = set(STANDARDISED) & set(task.reads)
         statistics = json.loads((workdir / STATISTICS).read_text()) if hears else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(

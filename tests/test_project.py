@@ -59,7 +59,7 @@ def test_the_code_is_clean():
 FLOORS = [
     {"config", "console", "errors", "files", "noise", "provenance"},
     {"data"},
-    {"models", "optim", "metrics", "augment"},
+    {"models", "optim", "metrics", "quality", "augment"},
     {"train", "checkpoint"},
     {"tasks", "report"},
     {"trained", "examples", "evaluate", "explain", "predict", "embed"},

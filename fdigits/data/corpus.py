@@ -11,6 +11,7 @@ CLASSES = 10
 PARTS = ("train", "validation", "test")
 SIDE = 28  # pixels of an image
 FRAMES, COEFFICIENTS = 39, 13  # of a recording's MFCC
+MEANS = 40  # MFCC whose means over time describe a recording (R2)
 PICTURE = (128, 128)  # of a spectrogram: Mel bands, frames
 
 
@@ -34,8 +35,11 @@ MODALITIES = {  # in the order in which an example's parts are named
     "frames": Modality(
         "float32", (None, COEFFICIENTS + 1), (None, COEFFICIENTS + 1), "MFCC frames"
     ),
+    # MFCC of a recording, averaged over time
+    "mean_mfcc": Modality("float32", (MEANS,), (MEANS,), "mean MFCC"),
 }
-RECORDED = ("audio", "spectrogram", "frames")  # what can be made of a recording
+RECORDED = ("audio", "spectrogram", "frames", "mean_mfcc")  # what can be made of a recording
+STANDARDISED = ("audio", "frames", "mean_mfcc")  # what models read standardised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +112,8 @@ def check(corpus: Corpus, source: str) -> Corpus:
             f"{source}: item {first} has label {corpus.label[first]}, outside 0..{CLASSES - 1}"
         )
     if MODALITIES[modality].dtype == "float32" and not np.isfinite(corpus.x).all():
-        first = np.flatnonzero(~np.isfinite(corpus.x).all((1, 2)))[0]
+        finite = np.isfinite(corpus.x).reshape(len(corpus), -1).all(1)
+        first = np.flatnonzero(~finite)[0]
         raise UserError(f"{source}: features of item {corpus.id[first]} hold NaN or infinity")
     if modality == "frames" and not _masked(corpus.x).all():
         first = np.flatnonzero(~_masked(corpus.x))[0]

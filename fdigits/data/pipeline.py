@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fdigits.data.corpus import STANDARDISED
 from fdigits.data.pairing import Split
 
 Arrays = dict[str, np.ndarray]
@@ -18,24 +19,25 @@ Arrays = dict[str, np.ndarray]
 def statistics(split: Split) -> dict[str, list[float]]:
     """Mean and standard deviation of each MFCC coefficient over a split's recordings.
 
-    Of "audio", or of the frames of "frames" that hold sound, and then the padded `length` too. A
-    coefficient that never changes has standard deviation 1.
+    Of "audio", of "mean_mfcc", or of the frames of "frames" that hold sound, and then the padded
+    `length` too. A coefficient that never changes has standard deviation 1.
     """
-    modality = "frames" if "frames" in split.rows else "audio"
+    modality = next(name for name in STANDARDISED if name in split.rows)
     x = split.corpora[modality].x[split.rows[modality]]
     if modality == "frames":
         x = x[x[..., -1] > 0][None, :, :-1]
     x = x.astype(np.float64)
-    std = x.std((0, 1))
-    stats = {"mean": x.mean((0, 1)).tolist(), "std": np.where(std > 0, std, 1).tolist()}
+    all_but_last = tuple(range(x.ndim - 1))
+    mean, std = x.mean(all_but_last), x.std(all_but_last)
+    stats = {"mean": mean.tolist(), "std": np.where(std > 0, std, 1).tolist()}
     return stats | ({"length": split.corpora["frames"].x.shape[1]} if modality == "frames" else {})
 
 
 def standardise(x: np.ndarray, stats: dict[str, list[float]]) -> np.ndarray:
-    """MFCC `[N,39,13]`, or frames `[N,T,14]`, to mean 0, sd 1 per coefficient of the training part.
+    """MFCC `[N,39,13]`, means `[N,40]` or frames `[N,T,14]`: per coefficient mean 0, sd 1.
 
-    Of frames, told by their further column, the mask stays and padding stays 0; they are brought to
-    the length T of those that were trained on.
+    Over the training part, that is. Of frames, told by their further column, the mask stays and
+    padding stays 0; they are brought to the length T of those that were trained on.
     """
     mean, std = np.array(stats["mean"]), np.array(stats["std"])
     if x.shape[-1] == len(mean):

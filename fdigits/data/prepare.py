@@ -28,10 +28,20 @@ VERSIONS = {  # of the cache files' form and of what is in them
     "audio": f"1.{features.VERSION}",
     "spectrogram": f"1.spectrogram.{features.SPECTROGRAM_VERSION}",
     "frames": f"1.frames.{features.FRAMES_VERSION}",
+    "mean_mfcc": f"1.mean_mfcc.{features.MEAN_VERSION}",
 }
 
-_FEATURES = {"audio": features.mfcc, "spectrogram": features.spectrogram, "frames": features.frames}
-_STAND_INS = {"spectrogram": features.smoothed, "frames": features.sounding}  # of MFCC
+_FEATURES = {
+    "audio": features.mfcc,
+    "spectrogram": features.spectrogram,
+    "frames": features.frames,
+    "mean_mfcc": features.mean_mfcc,
+}
+_STAND_INS = {  # of MFCC
+    "spectrogram": features.smoothed,
+    "frames": features.sounding,
+    "mean_mfcc": features.described,
+}
 _COLUMNS = ("x", "label", "id", "speaker", "part")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError)
 
@@ -49,9 +59,9 @@ def load(
       data_dir: folder with the source files; what is missing there is downloaded if it can be.
       cache_dir: folder of prepared arrays.
       modalities: what is wanted. Of each set it is the one that is offered and wanted, else the
-        set's first: recordings are MFCC ("audio") unless "spectrogram" or "frames" is wanted, which
+        set's first: recordings are MFCC ("audio") unless another of `RECORDED` is wanted, which
         then stands in the place of "audio". Of `espeak`, which ships without recordings, those are
-        stand-ins (`features.smoothed`, `features.sounding`).
+        stand-ins (`features.smoothed`, `features.sounding`, `features.described`).
 
     Raises:
       UserError: no such data set; missing files; a damaged or wrong file; something wanted of

@@ -275,7 +275,8 @@ def _held(run: Run) -> list[Shaped]:
     n, found = len(run.id_N), []
     for name, array in run.held.items():
         by_row = f"{name}_row" in run.inputs
-        found.append(("inputs.npz", name, array, (None if by_row else n, None, None)))
+        rest = [None] * len(MODALITIES[name].shape)
+        found.append(("inputs.npz", name, array, (None if by_row else n, *rest)))
         if by_row:
             found.append(("inputs.npz", f"{name}_row", run.rows(name), (n,)))
     return found

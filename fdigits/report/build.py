@@ -7,7 +7,15 @@ import numpy as np
 
 from fdigits.data.corpus import MODALITIES
 from fdigits.errors import UserError
-from fdigits.report import autoencode, classify, embeddings, figures, generate, words
+from fdigits.report import (
+    autoencode,
+    classify,
+    embeddings,
+    figures,
+    generate,
+    sound_to_image,
+    words,
+)
 from fdigits.report.artifacts import Run, load
 from fdigits.report.page import Block, Heading, Note, Picture, publish
 from fdigits.report.results import Runs, by_task, results
@@ -18,8 +26,11 @@ PAGES: dict[str, Callable[[Runs, bool], Iterator[Block]]] = {  # task -> the blo
     "autoencode": autoencode.blocks,
     "gan": generate.blocks,
     "flow": generate.blocks,
+    "sound_to_image": sound_to_image.blocks,
+    "tune_judge": sound_to_image.blocks,
 }
 LOSSES = {"mse": "squared error"}  # of classifiers, else cross-entropy
+BOUNDS = {"sound_to_image": "minus the evidence bound, nats"}  # of other tasks
 SAMPLES = {  # modality -> how its inputs are drawn, and what the caption says
     "image": (figures.pictures, "Images of the test part, a column per class."),
     "audio": (
@@ -113,7 +124,7 @@ def learning(runs: Runs) -> Iterator[Block]:
         alone = len(tasks) == 1
         title = "Learning curves" if alone else f"Learning curves of the task {task}"
         histories = {name: run.history for name, run in some.items()}
-        losses = {LOSSES.get(run.config.get("loss", ""), "cross-entropy")
+        losses = {BOUNDS.get(task) or LOSSES.get(run.config.get("loss", ""), "cross-entropy")
                   for run in some.values() if run.classifies}  # fmt: skip
         loss = " or ".join(sorted(losses))
         try:

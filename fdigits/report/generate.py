@@ -18,7 +18,8 @@ BY_DIGIT = {"judged_by_digit": "read as its digit", "spread_by_digit": "spread"}
 
 def blocks(runs: dict[str, Run], apart: bool) -> Iterator[Block]:
     """What each run drew at the end and on the way, and its figures by digit."""
-    yield Heading("Drawn digits")
+    if any(run.further or run.samples for run in runs.values()):
+        yield Heading("Drawn digits")
     for name, run in runs.items():
         if left := run.further.get("sheet.npz"):
             yield from _sheets(name, run, left)

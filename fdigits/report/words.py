@@ -11,14 +11,18 @@ from fdigits.report.artifacts import Run
 PAPER_DATA = {  # what the figures of each paper, or of one of its tables, were measured on
     "R0": "written_spoken",
     "R1": "written_spoken",
+    "R2 Methods": "mnist",
+    "R2": "audio_mnist",
     "R3": "written_spoken",
     "R4 Problem 1": "fsdd",
     "R4 Table 3": "reduced_mnist",
+    "R4 Table 5": "reduced_mnist",
+    "R4 Table 6": "reduced_mnist",
     "R4 Table 10": "reduced_mnist",
     "R4 Table 13": "fsdd",
 }
 PAPER_RATIO = {  # of the parts that each paper, or one of its problems, drew
-    **{"R0": "14:3:3", "R1": "8:2", "R4": "8:1:1", "R4 Problem 1": "14:3:3"},
+    **{"R0": "14:3:3", "R1": "8:2", "R2": "14:3:3", "R4": "8:1:1", "R4 Problem 1": "14:3:3"},
 }
 
 

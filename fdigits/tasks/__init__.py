@@ -4,7 +4,7 @@ page shows more than any task's."""
 from ml_collections import ConfigDict
 
 from fdigits.config import choose
-from fdigits.tasks import autoencode, classify, flow, gan, merge
+from fdigits.tasks import autoencode, classify, flow, gan, merge, sound_to_image
 from fdigits.tasks.task import Task
 
 KINDS = {
@@ -13,6 +13,8 @@ KINDS = {
     "merge": merge.Merge,
     "gan": gan.Gan,
     "flow": flow.Flow,
+    "sound_to_image": sound_to_image.SoundToImage,
+    "tune_judge": sound_to_image.TuneJudge,
 }
 
 __all__ = ["KINDS", "Task", "make"]

@@ -44,6 +44,11 @@ class Task:
         raise NotImplementedError
 
     @property
+    def given(self) -> tuple[str, ...]:
+        """Those of `reads` that every item has; the others are targets, for training alone."""
+        return self.reads
+
+    @property
     def players(self) -> dict[str, Player]:
         """Who learns in each step, in turn; each sees what those before it have learnt."""
         return {"model": Player(self.loss)}

@@ -9,7 +9,15 @@ from scipy import fft
 
 from fdigits.data import features
 from fdigits.data.corpus import Recordings
-from fdigits.data.features import colour, frames, mfcc, padded, smoothed, spectrogram
+from fdigits.data.features import (
+    colour,
+    frames,
+    mean_mfcc,
+    mfcc,
+    padded,
+    smoothed,
+    spectrogram,
+)
 from fdigits.errors import UserError
 
 
@@ -125,7 +133,7 @@ def test_silence_and_any_length_are_finite(samples):
         assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("feature", [mfcc, spectrogram, frames])
+@pytest.mark.parametrize("feature", [mfcc, spectrogram, frames, mean_mfcc])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_bad_samples_name_the_recording(bad, feature):
     signals = [word(8_000), word(8_000)]
@@ -134,7 +142,7 @@ def test_bad_samples_name_the_recording(bad, feature):
         features.extract(recordings(signals, 8_000), feature=feature)
 
 
-@pytest.mark.parametrize("feature", [mfcc, spectrogram, frames])
+@pytest.mark.parametrize("feature", [mfcc, spectrogram, frames, mean_mfcc])
 @pytest.mark.parametrize("signal", [np.zeros(0), np.zeros((100, 2))])
 def test_no_samples_and_two_channels_are_refused(signal, feature):
     with pytest.raises(UserError, match="recording"):
@@ -209,6 +217,33 @@ def test_padding_keeps_what_fits_and_marks_it(lengths, length):
         kept = min(n, total)
         assert (row[:kept, :-1] == n).all() and (row[:kept, -1] == 1).all()
         assert not row[kept:].any()
+
+
+def test_means_are_librosas_of_the_levelled_recording():
+    signal = word(16_000) + np.float32(0.02)
+    windows = np.lib.stride_tricks.sliding_window_view(signal - signal.mean(), 800)[::400]
+    level = np.sqrt(np.square(windows, dtype=np.float64).mean(1).max())
+    samples = ((signal - signal.mean()) / level).astype(np.float32)
+    expected = librosa.feature.mfcc(y=samples, sr=16_000, n_mfcc=40, fmax=4_000).mean(1)
+    found = mean_mfcc(signal, 16_000)
+    assert found.shape == (40,) and found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(mean_mfcc(7 * signal - 3, 16_000), found, rtol=1e-2, atol=1e-2)
+    for silence in (np.zeros(3), np.zeros(900)):
+        assert np.isfinite(mean_mfcc(silence, 8_000)).all()
+
+
+def test_what_describes_shipped_mfcc_are_means_and_deviations_of_the_sound():
+    rng = np.random.default_rng(0)
+    heard = rng.normal(size=(2, 39, 13)).astype(np.float32)
+    heard[..., -1] = np.log(features.FLOOR)
+    heard[0, 5:20, -1] = rng.uniform(-5, 0, 15)  # the second is silent
+    found = features.described(heard)
+    sound = np.roll(heard[0, 5:20], 1, axis=1)  # the energy first, in the place of coefficient 0
+    assert found.shape == (2, 40) and found.dtype == np.float32 and not found[:, 26:].any()
+    np.testing.assert_allclose(found[0, :13], sound.mean(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[0, 13:26], sound.std(0), rtol=1e-4, atol=1e-5)
+    assert not found[1, 13:].any()  # one frame
 
 
 def test_sounding_frames_of_silence_and_of_a_word_with_a_pause():

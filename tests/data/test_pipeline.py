@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -88,6 +90,17 @@ def test_mfcc_are_standardised_as_ever(parts, corpora):
     assert stats == {"mean": train.mean((0, 1)).tolist(), "std": train.std((0, 1)).tolist()}
     expected = ((x - train.mean((0, 1))) / train.std((0, 1))).astype(np.float32)
     np.testing.assert_array_equal(pipeline.standardise(x, stats), expected)
+
+
+def test_means_are_standardised_over_the_training_part(corpora):
+    audio = corpora["audio"]
+    corpus = dataclasses.replace(audio, x=np.resize(audio.x, (len(audio), 40)))
+    train = splits({"mean_mfcc": corpus}, paired=False, policy="paper", seed=0)["train"]
+    stats = pipeline.statistics(train)
+    found = pipeline.standardise(corpus.x, stats)[train.rows["mean_mfcc"]]
+    assert found.dtype == np.float32 and len(stats["mean"]) == 40
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(found.std(0), 1, atol=1e-4)
 
 
 def test_an_unknown_feeder_is_told():

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from fdigits.data import datasets, download, features, prepare
-from fdigits.data.corpus import Corpus
+from fdigits.data.corpus import Corpus, check
 from fdigits.data.datasets import DATASETS
 from fdigits.errors import UserError
 from tests.data.source_files import wav, write_folder, write_tar
@@ -128,6 +128,22 @@ def test_frames_are_cached_beside_the_mfcc(folders, monkeypatch):
         np.testing.assert_array_equal(getattr(found, column), getattr(cached, column))
     np.testing.assert_array_equal(found.id, audio.id)
     assert len(prepare.load("fsdd", *folders)["audio"]) == 9
+
+
+def test_means_are_cached_beside_the_mfcc(folders, monkeypatch):
+    audio = prepare.load("fsdd", *folders)["audio"]
+    loaded = prepare.load("digits_fsdd", *folders, modalities=["image", "mean_mfcc"])
+    assert set(loaded) == {"image", "mean_mfcc"}
+    found = loaded["mean_mfcc"]
+    assert (found.x.shape, found.x.dtype) == ((8, 40), np.float32)
+    np.testing.assert_array_equal(found.id, audio.id)
+    monkeypatch.setattr(prepare, "build", lambda *_: pytest.fail("did not use the cache"))
+    cached = prepare.load("fsdd", *folders, modalities=["mean_mfcc"])["mean_mfcc"]
+    np.testing.assert_array_equal(found.x, cached.x)
+    broken = dataclasses.replace(found, x=np.where(np.arange(40) == 3, np.nan, found.x))
+    with pytest.raises(UserError, match=r"features of item .* hold NaN"):
+        check(dataclasses.replace(broken, x=broken.x.astype(np.float32)), "these")
+    assert prepare.load("bundled", modalities=["mean_mfcc"])["mean_mfcc"].x.shape == (2600, 40)
 
 
 def test_frames_of_shipped_mfcc_and_of_none():

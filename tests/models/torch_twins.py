@@ -62,6 +62,16 @@ def leaves(module: nn.Module, of: Callable[[str], Tensor]) -> Iterator[tuple[str
             kernel = of("kernel").unflatten(0, (*places, channels))
             kernel = kernel.movedim((-1, -2), (0, 1)).flatten(1)
             yield from {"weight": kernel, "bias": of("bias")}.items()
+        case nn.ConvTranspose2d():
+            yield from {
+                "weight": of("kernel").permute(2, 3, 0, 1),
+                "bias": of("bias"),
+            }.items()
+        case twins.UpFlat():  # fdigits' maps have their channels last
+            channels, *places = module.shape
+            kernel = of("kernel").unflatten(1, (*places, channels)).movedim(-1, 1).flatten(1).T
+            bias = of("bias").unflatten(0, (*places, channels)).movedim(-1, 0).flatten()
+            yield from {"weight": kernel, "bias": bias}.items()
         case nn.Linear():
             yield from {"weight": of("kernel").T, "bias": of("bias")}.items()
         case nn.LSTM():
