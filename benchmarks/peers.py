@@ -7,7 +7,7 @@ import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
-from benchmarks import twins
+from benchmarks import gan_twin, twins
 from fdigits.config import choose
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -22,9 +22,10 @@ def versions() -> dict[str, str | int]:
     }
 
 
-def parameters(model: ConfigDict) -> int:
-    """The number of trainable parameters of the twin of `config.model`."""
-    return sum(p.numel() for p in twins.make(model).parameters())
+def parameters(config: ConfigDict) -> int:
+    """The number of trainable parameters of the twin of a config's model."""
+    nets = gan_twin.modules(config) if config.task == "gan" else [twins.make(config.model)]
+    return sum(p.numel() for net in nets for p in net.parameters())
 
 
 def tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:
@@ -57,6 +58,8 @@ def runner(
     gives, before noise, and labels, and lie on the device beforehand.
     """
     torch.manual_seed(0)
+    if config.task == "gan":
+        return gan_twin.runner(config, [tensors(batch) for batch in batches], DEVICE, compiled)
     net = twins.make(config.model).to(DEVICE).train()
     forward = torch.compile(net) if compiled else net
     optimizer = make_optimizer(config.optimizer, net)

@@ -132,7 +132,7 @@ def benchmark(system: str, peers, names: list[str], rounds: int, seconds: float)
         rate, busy = measure(runners[name], seconds)
         rates[name].append(round(rate, 2))
         others[name].append(busy)
-    parameters = {"fdigits": count} | ({"torch": peers.parameters(config.model)} if names else {})
+    parameters = {"fdigits": count} | ({"torch": peers.parameters(config)} if names else {})
     ratios = {
         name: [round(a / b, 3) for a, b in zip(rates["chunk"], rates[name], strict=True)]
         for name in names

@@ -20,6 +20,7 @@ SYSTEMS = {  # name -> config file, its argument, and an earlier stage where it 
     **{f"attention_{x}": ("attention", x) for x in ("base", "spatial", "self", "cbam", "se")},
     **{f"spectrogram_{x}": ("spectrogram", x) for x in ("lenet", "cbam", "hybrid")},
     "augmentation": ("augmentation", "real=20,generated=30"),
+    "gan": ("gan", "", "gan"),
     "audio_mlp": ("audio_mlp", ""),
     "audio_autoencoder": ("audio_autoencoder", "", "autoencoder"),
     "audio_pairs": ("audio_merger", "", "pairs"),
