@@ -11,7 +11,7 @@ from fdigits.config import choose
 from fdigits.data.corpus import CLASSES, SIDE
 from fdigits.models.classifiers import Head
 from fdigits.models.encoders import ConvEncoder, ExampleEncoder
-from fdigits.models.layers import ConvTranspose, Dense, Dropout
+from fdigits.models.layers import ConvTranspose, Dense, Dropout, StridedConv
 
 Batch = Mapping[str, jax.Array]
 JUDGE = ("judge_encoder", "judge_head")  # the modules that an earlier stage trains
@@ -32,12 +32,15 @@ class Gaussian(nn.Module):
 
 
 class Decoder(nn.Module):
-    """One dense layer and two transposed convolutions: `[B, D]` -> pixels' logits `[B,28,28,1]`."""
+    """Dense layers, two transposed convolutions: `[B, D]` -> pixels' logits `[B, 28, 28, 1]`."""
 
+    hidden: Sequence[int] = ()
     filters: Sequence[int] = (64, 32)
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        for width in self.hidden:
+            x = nn.relu(Dense(width)(x))
         first, second = self.filters
         x = nn.relu(Dense(SIDE // 4 * (SIDE // 4) * first)(x))
         x = x.reshape(-1, SIDE // 4, SIDE // 4, first)
@@ -58,17 +61,26 @@ class MeanEncoder(nn.Module):
         return x
 
 
+class Reader(nn.Module):
+    """Two convolutions that go by 2, then the digits' scores: `[B, 28, 28, 1]` -> `[B, 10]`."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for filters in (16, 32):
+            x = nn.relu(StridedConv(filters, 5)(x))
+        return Dense(CLASSES)(x.reshape(x.shape[0], -1))
+
+
 EARS = {"mean_mfcc": MeanEncoder, "audio": ConvEncoder}  # what hears -> how, for the sharp one
 
 
 class Judged(nn.Module):
-    """What both generators have: a decoder, and the judge, which learns nothing here."""
+    """What both generators have: the judge, which learns nothing here."""
 
     sound: str  # the modality that is heard
     latent: int
 
     def setup(self) -> None:
-        self.decoder = Decoder()
         self.judge_encoder, self.judge_head = ExampleEncoder(), Head()
 
     def judge(self, image_Bx28x28x1: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -93,7 +105,7 @@ class VAE(Judged):
 
     def setup(self) -> None:
         super().setup()
-        self.encoder = Gaussian(self.latent)
+        self.encoder, self.decoder = Gaussian(self.latent), Decoder()
 
     def describe(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """What the sound says, twice: for the decoder `[B, 2D]`, and its embedding `[B, D]`."""
@@ -118,15 +130,20 @@ class SharpVAE(Judged):
     """The sound says which digit; noise says how it is written.
 
     An ear names the digit. The decoder learns to draw true pictures from their digit and a style,
-    which an encoder of that very picture gives: a conditional variational autoencoder (Sohn et al.,
-    2015). No style need be guessed from a sound that knows none, so nothing is averaged. Where
-    there is no picture, the style is drawn from its prior, a standard normal.
+    which an encoder of that very picture and digit gives: a conditional variational autoencoder
+    (Sohn et al., 2015). No style need be guessed from a sound that knows none, so nothing is
+    averaged. Where there is no picture, the style is drawn from the digit's prior, a Gaussian that
+    is learnt too. A small reader of pictures learns beside it (it is not the judge): what is drawn
+    from the prior must be read as its digit, or else style would carry some of that.
     """
 
     def setup(self) -> None:
         super().setup()
         self.ear, self.ear_head = EARS[self.sound](), Head()
-        self.style = Gaussian(self.latent, (400,))
+        # A layer before the map's: digit and style must meet in products, not in sums alone.
+        self.style, self.decoder = Gaussian(self.latent, (512,)), Decoder((512,))
+        self.prior = nn.Dense(2 * self.latent, False, kernel_init=nn.initializers.zeros)
+        self.reader = Reader()
 
     def describe(self, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """The digit that is heard `[B, 10]`, one 1, and the ear's embedding `[B, width]`."""
@@ -134,22 +151,38 @@ class SharpVAE(Judged):
         return jax.nn.one_hot(self.ear_head(heard).argmax(-1), CLASSES), heard
 
     def draw(self, digit_Bx10: jax.Array, noise_BxD: jax.Array) -> jax.Array:
-        """Pixels' logits `[B,28,28,1]` of digits in a style."""
-        return self.decoder(jnp.concatenate([digit_Bx10, noise_BxD], -1))
+        """Pixels' logits `[B,28,28,1]` of digits, each in a style of its prior."""
+        mean, log_variance = jnp.split(self.prior(digit_Bx10), 2, -1)
+        return self._decode(digit_Bx10, mean + jnp.exp(log_variance / 2) * noise_BxD)
+
+    def read(self, image_Bx28x28x1: jax.Array) -> jax.Array:
+        """The reader's scores `[B, 10]` of pictures in [0, 1]."""
+        return self.reader(image_Bx28x28x1)
+
+    def _decode(self, digit_Bx10: jax.Array, style_BxD: jax.Array) -> jax.Array:
+        return self.decoder(jnp.concatenate([digit_Bx10, style_BxD], -1))
 
     def __call__(self, batch: Batch, train: bool) -> dict[str, jax.Array]:
-        """As `VAE`, of the picture's style; and `heard`, the ear's scores `[B, 10]`.
+        """As `VAE`, of the picture's style; `prior` `[B, 2D]`, mean and log variance of the digit's
+        styles; `heard`, the ear's scores `[B, 10]`, and `read`, the reader's of the picture.
 
         Args:
           batch: the sound, the picture `image` and its `digit` `[B, 10]` (absent: the one heard).
         """
         self._initialise(batch[self.sound])
         heard = self.ear_head(self.ear(batch[self.sound], train))
-        mean, log_variance = self.style(batch["image"])
         digit = batch.get("digit", jax.nn.one_hot(heard.argmax(-1), CLASSES))
+        image = batch["image"].reshape(len(digit), -1)
+        mean, log_variance = self.style(jnp.concatenate([image, digit], -1))
         style = mean + jnp.exp(log_variance / 2) * self.noise(mean)
-        pixels = self.draw(digit, style)
-        return {"mean": mean, "log_variance": log_variance, "pixels": pixels, "heard": heard}
+        return {
+            "mean": mean,
+            "log_variance": log_variance,
+            "prior": self.prior(digit),
+            "pixels": self._decode(digit, style),
+            "heard": heard,
+            "read": self.reader(batch["image"]),
+        }
 
 
 MODELS: dict[str, Callable[..., Judged]] = {"vae": VAE, "sharp": SharpVAE}

@@ -24,14 +24,16 @@ from fdigits.tasks.task import Batch, Outputs, Task
 
 DRAWS = 8  # pictures drawn of one recording, for the page
 STEPS = 9  # of a walk between two recordings
+READING = 10.0  # weight of what the sharp model's reader says of what is drawn
 WALKS = ((3, 8), (1, 7), (4, 9), (0, 6))  # between which digits
 COMPARED = 100  # drawn and true pictures of a digit whose distances are taken
 
 
-def gaussian_kl(mean_BxD: jax.Array, log_variance_BxD: jax.Array) -> jax.Array:
-    """KL divergence `[B]`, in nats, of diagonal Gaussians from the standard normal."""
-    variance = jnp.exp(log_variance_BxD)
-    return (jnp.square(mean_BxD) + variance - 1 - log_variance_BxD).sum(-1) / 2
+def gaussian_kl(mean_BxD, log_variance_BxD, prior_mean=0.0, prior_log_variance=0.0) -> jax.Array:
+    """KL divergence `[B]`, in nats, of diagonal Gaussians from others, or the standard normal."""
+    more = log_variance_BxD - prior_log_variance
+    off = jnp.square(mean_BxD - prior_mean) * jnp.exp(-prior_log_variance)
+    return (off + jnp.exp(more) - 1 - more).sum(-1) / 2
 
 
 def bernoulli(logits: jax.Array, target: jax.Array) -> jax.Array:
@@ -102,13 +104,15 @@ class SoundToImage(Task):
     def _parts(self, outputs: Mapping, target: jax.Array) -> dict[str, jax.Array]:
         """What the bound is made of, `[B]` each."""
         told = {name: x.astype(jnp.float32) for name, x in outputs.items()}
+        prior = jnp.split(told["prior"], 2, -1) if "prior" in told else ()
         return {
             "reconstruction": bernoulli(told["pixels"], target.astype(jnp.float32)),
-            "kl": gaussian_kl(told["mean"], told["log_variance"]),
+            "kl": gaussian_kl(told["mean"], told["log_variance"], *prior),
         }
 
     def loss(self, params, batch_stats, batch: Batch, key: jax.Array):
-        """Minus the bound, and the ear's cross-entropy; aux: new statistics, and the parts."""
+        """Minus the bound; of the sharp model the ear's cross-entropy too, and, not told of, the
+        reader's of true pictures and of drawn ones. Aux: new statistics, loss and parts."""
         read = self.inputs(batch, key)
         outputs, new = self.model.apply(
             {"params": self.cast(params), "batch_stats": batch_stats},
@@ -118,12 +122,25 @@ class SoundToImage(Task):
             mutable=["batch_stats"],
         )
         told = {k: v.mean() for k, v in self._parts(outputs, read["image"]).items()}
-        loss = told["reconstruction"] + told["kl"]
+        loss, label, aside = told["reconstruction"] + told["kl"], batch["label"], 0.0
         if "heard" in outputs:
-            heard = outputs["heard"].astype(jnp.float32)
-            loss += cross_entropy(heard, batch["label"])
-            told["heard"] = (heard.argmax(-1) == batch["label"]).mean()
-        return loss, (batch_stats | new.get("batch_stats", {}), {"loss": loss} | told)
+            heard, seen = (outputs[name].astype(jnp.float32) for name in ("heard", "read"))
+            loss += cross_entropy(heard, label)
+            told["heard"] = (heard.argmax(-1) == label).mean()
+            drawn = self._read_drawn(params, batch_stats, label, jax.random.fold_in(key, 2))
+            aside = cross_entropy(seen, label) + READING * cross_entropy(drawn, label)
+        new = batch_stats | new.get("batch_stats", {})
+        return loss + aside, (new, {"loss": loss} | told)
+
+    def _read_drawn(self, params, batch_stats, label_B, key: jax.Array) -> jax.Array:
+        """The scores `[B, 10]` of the sharp model's reader, which learns nothing by them, of
+        drawings of digits."""
+        params = dict(params) | {"reader": lax.stop_gradient(params["reader"])}
+        variables = {"params": self.cast(params), "batch_stats": batch_stats}
+        digit, styles = jax.nn.one_hot(label_B, CLASSES), self._styles(key, len(label_B))
+        pixels = self.model.apply(variables, digit, styles, method="draw")
+        read = self.model.apply(variables, jax.nn.sigmoid(pixels), method="read")
+        return read.astype(jnp.float32)
 
     def _noise(self, sound: jax.Array) -> jax.Array:
         """A key that follows from a batch's sounds: other noise for others, the same again."""

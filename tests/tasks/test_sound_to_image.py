@@ -23,6 +23,7 @@ from fdigits.models import vae
 from fdigits.report import artifacts
 from fdigits.run import run, stage_order
 from fdigits.tasks import sound_to_image
+from fdigits.tasks.classify import cross_entropy
 from fdigits.train import create_state, make_train_step
 from tests.test_config import get_config
 
@@ -87,9 +88,12 @@ def test_the_losses_are_torchs():
     mean, log_variance = rng.normal(size=(2, 4, 3)).astype(np.float32)
     normal = torch.distributions.Normal
     theirs = normal(torch.tensor(mean), torch.tensor(np.exp(log_variance / 2)))
-    theirs = torch.distributions.kl_divergence(theirs, normal(0.0, 1.0)).sum(1)
-    found = sound_to_image.gaussian_kl(mean, log_variance)
-    np.testing.assert_allclose(found, theirs.numpy(), rtol=1e-4)
+    prior = rng.normal(size=(2, 4, 3)).astype(np.float32)
+    of_prior = normal(torch.tensor(prior[0]), torch.tensor(np.exp(prior[1] / 2)))
+    for other, given in ((normal(0.0, 1.0), ()), (of_prior, prior)):
+        expected = torch.distributions.kl_divergence(theirs, other).sum(1).numpy()
+        found = sound_to_image.gaussian_kl(mean, log_variance, *given)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_r2s_model_and_its_loss_are_the_torch_twins():
@@ -135,15 +139,17 @@ def test_how_far_apart_pictures_are_is_the_mean_over_pairs():
 JUDGE = (9 * 1 * 32 + 32) + (9 * 32 * 64 + 64) + (9216 * 128 + 128) + (128 * 10 + 10)
 UPWARDS = (16 * 64 * 32 + 32) + (16 * 32 * 1 + 1)
 EAR = (9 * 1 * 32 + 32) + 2 * 32 + (9 * 32 * 64 + 64) + 2 * 64 + (1728 * 128 + 128)
-STYLE = (784 * 400 + 400) + (400 * 64 + 64)
+READER = (25 * 1 * 16 + 16) + (25 * 16 * 32 + 32) + (1568 * 10 + 10)
+STYLE = (794 * 512 + 512) + (512 * 32 + 32)
+STYLED = (26 * 512 + 512) + (512 * 3136 + 3136) + 10 * 32
 
 
 @pytest.mark.parametrize(
     ("arg", "expected"),
     [
         ("vae", (40 * 256 + 256) + (256 * 256 + 256) + (256 * 64 + 64) + (32 * 3136 + 3136)),
-        ("sharp", (40 * 512 + 512) + (512 * 512 + 512) + 5130 + STYLE + (42 * 3136 + 3136)),
-        ("sharp,features=mfcc", EAR + 1290 + STYLE + (42 * 3136 + 3136)),
+        ("sharp", (40 * 512 + 512) + (512 * 512 + 512) + 5130 + STYLE + STYLED + READER),
+        ("sharp,features=mfcc", EAR + 1290 + STYLE + STYLED + READER),
     ],
 )
 def test_parameters_are_counted_by_hand_and_shapes_are_right(arg, expected):
@@ -206,6 +212,26 @@ def test_the_sharp_model_learns_from_the_true_digit_and_draws_the_one_it_hears()
     one = loss(items)["reconstruction"]
     other = loss(items | {"label": items["label"][::-1]})["reconstruction"]
     assert one != other
+
+
+def test_the_reader_learns_from_true_pictures_alone():
+    task, params, stats, items = made("sharp")
+
+    def by_reader(reader, loss):
+        return loss(params | {"reader": reader})
+
+    def of_true(params):
+        scores = task.model.apply(
+            {"params": params}, items["image"][..., None] / 255, method="read"
+        )
+        return cross_entropy(scores, items["label"])
+
+    def whole(params):
+        return task.loss(params, stats, items, jax.random.key(0))[0]
+
+    gradient = jax.jit(jax.grad(by_reader), static_argnums=1)
+    found, expected = (gradient(params["reader"], loss) for loss in (whole, of_true))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)
 
 
 def test_the_judge_sees_pictures_as_it_did_in_training():
