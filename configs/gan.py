@@ -3,10 +3,12 @@
 python launch.py --config=configs/gan.py:[DATA,][real=300][,synthetic=1000][,generator=flow]
 
 `real` pictures of each class (300, 700, 1000, or all) train an auxiliary classifier (MobileNetV2,
-from scratch) and the GAN that it guides; then R4's classifier learns from them and from `synthetic`
-drawn pictures of each class (0, 1000, 2000 or 3000). `synthetic=all`, the default, is a whole row
-of the table: 0, 1000 and 2000 as stages, 3000 as the run itself. The judge that measures the
-drawings is PyTorch's MNIST example, trained on all real pictures; it decides nothing.
+from scratch, or with auxiliary=imagenet from the weights that Keras offers) and the GAN that it
+guides; then R4's classifier learns from them and from `synthetic` drawn pictures of each class (0,
+1000, 2000 or 3000). `synthetic=all`, the default, is a whole row of the table: 0, 1000 and 2000 as
+stages, 3000 as the run itself. The judge that measures the drawings is PyTorch's MNIST example,
+trained on all real pictures; it decides nothing.
+
 generator=flow trains our flow (`tasks/flow.py`) in the GAN's place, on pictures that *combined*
 augmentation makes of the real ones. DATA: digits (the default), reduced_mnist, mnist.
 
@@ -25,18 +27,16 @@ REPORTED = {
     "700": (0.9815, 0.9860, 0.9840, 0.9830),
     "1000": (0.9890, 0.9900, 0.9895, 0.9895),
 }
-ARGUMENTS = dict(data="digits", real="100", synthetic="all", generator="gan")
+ARGUMENTS = dict(data="digits", real="100", synthetic="all", generator="gan", auxiliary="scratch")
 WHOLE = {"reduced_mnist": "mnist"}  # what the judge learns from, where it is another set
 EACH = dict(augment=dict(strength=0.0, generated=0))  # of a stage on real pictures alone
 START = {"judge_encoder": "judge/encoder", "judge_head": "judge/head"}
 GUIDED = {"auxiliary_encoder": "auxiliary/encoder", "auxiliary_head": "auxiliary/head"}
 
-
 def get_config(arg: str = ""):
     choice = parse_arg(arg, **ARGUMENTS)
     real = choice["real"]
     return row("gan", choice, "Table 5", REPORTED.get(real, ()))
-
 
 def row(name: str, choice: dict, table: str, reported: tuple, augmented: int = 0, epochs: int = 75):
     """The config of the mixes that `choice` asks for, whose generators see `augmented` more."""
@@ -69,10 +69,11 @@ def row(name: str, choice: dict, table: str, reported: tuple, augmented: int = 0
     config.paper.update(paper)
     return config.lock()
 
-
 def stages(choice: dict, augmented: int, epochs: int) -> dict[str, dict]:
     """The judge, the auxiliary classifier and the generator, each trained on its own."""
     data = choice["data"]
+    known = dict(scratch="", imagenet="imagenet")
+    weights = choose(choice["auxiliary"], known, "auxiliary")
     judge = EACH | dict(
         seed=0,  # one judge for the runs of all seeds
         model=dict(name="image", image="example", width=128, dropout=0.5),
@@ -83,10 +84,10 @@ def stages(choice: dict, augmented: int, epochs: int) -> dict[str, dict]:
         paper=named("judge"),
     )
     auxiliary = dict(
-        model=dict(name="image", image="mobilenet", width=512, dropout=0.5),
+        model=dict(name="image", image="mobilenet", width=512, dropout=0.5, weights=weights),
         data=dict(pixels=(0.5, 0.5)),
         epochs=20,
-        paper=named("auxiliary MobileNetV2"),
+        paper=named(f"auxiliary MobileNetV2, {weights or 'from scratch'}"),
     )
     drawing = dict(data=dict(pixels=(0.5, 0.5)), batch_size=128, monitor="fid", chunk=10)
     gan = drawing | dict(
@@ -110,7 +111,6 @@ def stages(choice: dict, augmented: int, epochs: int) -> dict[str, dict]:
         gan=dict(judge=judge, auxiliary=auxiliary, gan=gan), flow=dict(judge=judge, gan=flow)
     )
     return choose(choice["generator"], kinds, "generator")
-
 
 def named(system: str) -> dict:
     """A stage that the paper gives no figure of."""

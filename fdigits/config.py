@@ -35,6 +35,7 @@ CLASSIFIER = dict(  # the models of the task `classify`; a model takes the field
     width=128,  # of embeddings
     hidden=(),  # widths of dense layers before the scores
     dropout=0.5,  # after the embedding of cnn and plain, after each dense layer of frames and code
+    weights="",  # "imagenet": of mobilenet, through Keras; "" = from scratch
     norm=False,  # BatchNorm after each dense layer of frames and code
 )
 OLD_FIELDS = {"reported": "paper"}

@@ -29,7 +29,7 @@ ENCODERS = {  # input -> encoder -> its module, and the fields that it reads
     "image": {
         "cnn": (ConvEncoder, ("filters", "width", "dropout")),
         "example": (ExampleEncoder, ("width", "dropout")),
-        "mobilenet": (MobileNetEncoder, ("width", "dropout")),
+        "mobilenet": (MobileNetEncoder, ("width", "dropout", "weights")),
         "plain": (PlainEncoder, ("attention", "width", "dropout")),
     },
     "audio": {

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from fdigits.errors import UserError
 from fdigits.models.layers import KERAS_EPSILON, KERAS_MOMENTUM, Dropout, KerasDense, glorot, watch
 
 # Expansion, features, blocks, stride of the first: Table 2 of the paper.
@@ -86,15 +87,40 @@ class MobileNetV2(nn.Module):
 
 
 class MobileNetEncoder(nn.Module):
-    """R4's auxiliary classifier (Table 4) up to its scores: `[B, 28, 28, 1]` -> `[B, width]`."""
+    """R4's auxiliary classifier (Table 4) up to its scores: `[B, 28, 28, 1]` -> `[B, width]`.
+
+    With `weights="imagenet"` it is to start from `imagenet()`.
+    """
 
     width: int = 512
     dropout: float = 0.5
+    weights: str = ""
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         x = MobileNetV2(name="base")(x, train).mean((1, 2))
         return Dropout(self.dropout)(nn.relu(KerasDense(self.width)(x)), train)
+
+
+def imagenet() -> dict[str, dict]:
+    """The variables of `MobileNetV2` trained on ImageNet, through Keras' own loader.
+
+    Raises:
+      UserError: Keras is not installed, or cannot fetch them.
+    """
+    try:
+        import keras
+
+        model = keras.applications.MobileNetV2(
+            weights="imagenet", include_top=False, input_shape=(32, 32, 3)
+        )
+    except Exception as error:  # Keras raises a bare one where it cannot connect
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"model.weights=imagenet: Keras cannot give these weights ({told}): connect once, or "
+            "leave model.weights empty, which trains from scratch"
+        ) from error
+    return from_keras(model)
 
 
 def from_keras(model) -> dict[str, dict]:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from fdigits import metrics
 from fdigits.config import choose
-from fdigits.models import classifiers
+from fdigits.models import classifiers, mobilenet
 from fdigits.tasks.task import Batch, Outputs, Task
 
 
@@ -41,6 +41,15 @@ class Classify(Task):
     @property
     def reads(self) -> tuple[str, ...]:
         return classifiers.modalities(self.config.model)
+
+    def init(self, key: jax.Array, batch: Batch) -> dict:
+        """As any task's; with `model.weights="imagenet"` the base of MobileNetV2 is Keras'."""
+        variables = super().init(key, batch)
+        if not self.config.model.get("weights"):
+            return variables
+        for kind, held in mobilenet.imagenet().items():
+            variables[kind]["encoder"]["base"] = jax.tree.map(jnp.asarray, held)
+        return variables
 
     def _error(self, logits, label) -> jax.Array:
         return choose(self.config.loss, LOSSES, "loss")(logits, label)

@@ -258,7 +258,9 @@ def test_a_field_that_is_read_changes_the_model_and_another_is_refused(model, na
     if name in ("name", "image", "audio", "attention", "fusion"):
         value = "nonsense"
     else:
-        value = dict(filters=(4,), width=32, hidden=(8,), dropout=0.1, norm=True)[name]
+        value = dict(
+            filters=(4,), width=32, hidden=(8,), dropout=0.1, norm=True, weights="imagenet"
+        )[name]
     fields = model_of(**fields)
     read = classifiers.fields(fields)
     before = classifiers.make(fields)

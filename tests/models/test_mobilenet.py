@@ -5,8 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from ml_collections import ConfigDict
 
+from fdigits import tasks
+from fdigits.config import CLASSIFIER, base
+from fdigits.errors import UserError
 from fdigits.models import mobilenet
+from fdigits.tasks.task import blank_batch
 
 
 def size(tree):
@@ -76,3 +81,28 @@ def test_with_keras_weights_it_gives_keras_outputs():
     wanted = model.predict(np.repeat(x, 3, -1), verbose=0)
     found = mobilenet.MobileNetV2().apply(variables, x, False)
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.slow
+def test_imagenets_weights_come_through_keras_or_it_says_why_not(monkeypatch):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    keras = pytest.importorskip("keras")
+    make, given = keras.applications.MobileNetV2, []
+
+    def offline(**fields):
+        raise Exception("URL fetch failure: not known\nand more")
+
+    def untrained(weights, **fields):
+        given.append(make(weights=None, **fields))
+        return given[-1]
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
+    with pytest.raises(UserError, match=r"imagenet: Keras cannot .*not known\): connect once"):
+        mobilenet.imagenet()
+    monkeypatch.setattr(keras.applications, "MobileNetV2", untrained)
+    model = ConfigDict(CLASSIFIER)
+    model.update(name="image", image="mobilenet", width=512, weights="imagenet")
+    config = base("x", "digits", model=model)
+    variables = tasks.make(config).init(jax.random.key(0), blank_batch(("image",)))
+    kernel = given[0].get_layer("Conv1").get_weights()[0]
+    np.testing.assert_array_equal(variables["params"]["encoder"]["base"]["kernel"], kernel)
