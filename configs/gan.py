@@ -33,10 +33,12 @@ EACH = dict(augment=dict(strength=0.0, generated=0))  # of a stage on real pictu
 START = {"judge_encoder": "judge/encoder", "judge_head": "judge/head"}
 GUIDED = {"auxiliary_encoder": "auxiliary/encoder", "auxiliary_head": "auxiliary/head"}
 
+
 def get_config(arg: str = ""):
     choice = parse_arg(arg, **ARGUMENTS)
     real = choice["real"]
     return row("gan", choice, "Table 5", REPORTED.get(real, ()))
+
 
 def row(name: str, choice: dict, table: str, reported: tuple, augmented: int = 0, epochs: int = 75):
     """The config of the mixes that `choice` asks for, whose generators see `augmented` more."""
@@ -68,6 +70,7 @@ def row(name: str, choice: dict, table: str, reported: tuple, augmented: int = 0
     config.data.generated = generated
     config.paper.update(paper)
     return config.lock()
+
 
 def stages(choice: dict, augmented: int, epochs: int) -> dict[str, dict]:
     """The judge, the auxiliary classifier and the generator, each trained on its own."""
@@ -111,6 +114,7 @@ def stages(choice: dict, augmented: int, epochs: int) -> dict[str, dict]:
         gan=dict(judge=judge, auxiliary=auxiliary, gan=gan), flow=dict(judge=judge, gan=flow)
     )
     return choose(choice["generator"], kinds, "generator")
+
 
 def named(system: str) -> dict:
     """A stage that the paper gives no figure of."""
