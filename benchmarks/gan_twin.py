@@ -115,8 +115,9 @@ def runner(
     nets = [net.to(device, memory_format=torch.channels_last) for net in modules(config)]
     nets[2].eval().requires_grad_(False)
     generator, discriminator, auxiliary = map(torch.compile, nets) if compiled else nets
-    rate = config.optimizer.learning_rate
-    g_rule, d_rule = (torch.optim.Adam(n.parameters(), lr=rate, fused=True) for n in nets[:2])
+    rule = config.optimizer
+    fields = dict(lr=rule.learning_rate, betas=(rule.beta1, 0.999), fused=True)
+    g_rule, d_rule = (torch.optim.Adam(net.parameters(), **fields) for net in nets[:2])
     entropy = functional.binary_cross_entropy_with_logits
 
     def draw(label: Tensor) -> Tensor:

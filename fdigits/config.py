@@ -75,6 +75,7 @@ def base(
                 learning_rate=1e-3,
                 weight_decay=1e-5,  # L2 added to the gradient, as torch's `weight_decay`
                 momentum=0.9,  # sgd only
+                beta1=0.9,  # adam only: what its mean of the gradient keeps of a step
                 clip_norm=0.0,  # of each array's gradient, as Keras' clipnorm; 0 = no clipping
                 decay_epochs=0,  # learning rate x decay_factor every so many epochs, 0 = never
                 decay_factor=0.1,

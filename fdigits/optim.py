@@ -28,7 +28,7 @@ def make(optimizer: ConfigDict, steps_per_epoch: int) -> optax.GradientTransform
     rule = choose(
         optimizer.name,
         {
-            "adam": lambda: optax.scale_by_adam(),
+            "adam": lambda: optax.scale_by_adam(b1=optimizer.beta1),
             "adadelta": lambda: optax.scale_by_adadelta(rho=0.9, eps=1e-6),  # torch's defaults
             "sgd": lambda: optax.trace(optimizer.momentum),
         },

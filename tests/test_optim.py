@@ -116,3 +116,14 @@ def test_adadelta_is_torchs():
         delta = 0.9 * delta + 0.1 * step**2
         wanted = wanted - step
     np.testing.assert_allclose(x, wanted, rtol=1e-4)
+
+
+def test_adams_first_beta_is_the_configs():
+    """Of gradients 1 and -1 the mean is b1·(1-b1) - (1-b1), unbiased by 1 - b1²: 0 at b1 = 1."""
+    for beta1 in (0.5, 0.9):
+        tx = optim.make(optimizer(beta1=beta1, learning_rate=1.0, weight_decay=0.0), 1)
+        state, x = tx.init(jnp.zeros(1)), jnp.zeros(1)
+        for gradient in (1.0, -1.0):
+            updates, state = tx.update(jnp.array([gradient]), state, x)
+        mean = (beta1 * (1 - beta1) - (1 - beta1)) / (1 - beta1**2)
+        np.testing.assert_allclose(updates, -mean, rtol=1e-4)
