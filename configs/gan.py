@@ -14,7 +14,7 @@ augmentation makes of the real ones. DATA: digits (the default), reduced_mnist, 
 
 As in the paper the test part is watched, and the last weights are tested. The paper gives neither
 the noise's size nor rates: 100, and Adam at 2e-4 with beta1 = .5 (Radford et al. 2016). With Adam's
-own .9, at 1e-4, the discriminator won within an epoch (300 real, seed 0: 40 epochs of dot patterns).
+own .9, at 1e-4, the discriminator won at once (300 real, seed 0: dot patterns after 40 epochs).
 
 Reported (R4 Table 5, reduced_mnist): see REPORTED, in the order of `synthetic`.
 """
