@@ -92,7 +92,7 @@ def by_bottleneck(runs: dict[str, Run], figure: str, title: str) -> Iterator[Pic
     """
     lines: dict[str, Points] = {}
     for run in (run for run in runs.values() if bottleneck(run)):
-        points = lines.setdefault(f"{words.data(run)}, {words.short_protocol(run)}", {})
+        points = lines.setdefault(f"{words.data(run)}, split {words.short_protocol(run)}", {})
         found = terminal.scalars(run.result["metrics"]["test"]).get(figure)
         if found is not None:
             points.setdefault(bottleneck(run), []).append(found)
@@ -104,7 +104,7 @@ def by_bottleneck(runs: dict[str, Run], figure: str, title: str) -> Iterator[Pic
     papers = {width: [value] for width, value in papers.items() if value}
     caption = (
         f"{title} on the test part by the width of the bottleneck: a dot for each run, a line "
-        f"through the means{', the paper’s dashed' if papers else ''}. "
+        f"through the means{', dashed what the paper reports' if papers else ''}. "
         f"{words.settings({name: run for name, run in runs.items() if bottleneck(run)})}"
     )
     drawn = png(against(lines, papers, title.lower()))
@@ -124,7 +124,7 @@ def against(lines: dict[str, Points], papers: Points, meaning: str) -> Figure:
     if papers:
         widths = sorted(papers)
         style = dict(color="#444444", linestyle="--", marker="o", markersize=3)
-        axes.plot(widths, [papers[w][0] for w in widths], label="paper", **style)
+        axes.plot(widths, [papers[w][0] for w in widths], label="reported", **style)
     axes.set_xlabel("width of the bottleneck")
     axes.set_ylabel(meaning)
     axes.grid(color=PALE, linewidth=0.5)

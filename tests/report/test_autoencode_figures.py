@@ -90,7 +90,7 @@ def test_errors_and_accuracies_stand_over_the_bottleneck(coder, tmp_path, write_
     names = {file.stem for file in (tmp_path / "out/figures").iterdir()}
     assert {"loss_by_bottleneck", "accuracy_by_bottleneck"} <= names
     text = (tmp_path / "out/report.md").read_text()
-    assert "Error by bottleneck" in text and "the paper’s dashed" in text
+    assert "Error by bottleneck" in text and "dashed what the paper reports" in text
 
 
 def test_means_of_runs_and_the_papers_figures_are_drawn():
@@ -98,7 +98,7 @@ def test_means_of_runs_and_the_papers_figures_are_drawn():
     axes = autoencode.against(lines, {4: [0.9], 8: [1.0]}, "accuracy").axes[0]
     drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
     assert drawn["a"] == [[4, 0.2], [8, pytest.approx(0.6)]]
-    assert drawn["b"] == [[4, 0.1], [8, 0.3]] and drawn["paper"] == [[4, 0.9], [8, 1.0]]
+    assert drawn["b"] == [[4, 0.1], [8, 0.3]] and drawn["reported"] == [[4, 0.9], [8, 1.0]]
 
 
 def test_one_bottleneck_makes_no_curve(coder, trio):
