@@ -9,14 +9,18 @@ KIND, each after the stage `judge`, which learns true pictures alone (PyTorch's 
   in the decoder, Adam at 1e-3, batches of 128.
 - tuned: R2's way to its figure. A last stage tunes the judge's two dense layers on 100 pictures
   that the autoencoder (stage `vae`) draws of training recordings, labelled by what was said.
-- sharp: an ear names the digit, a conditional autoencoder draws it in a style of its own. It needs
-  no tuned judge. features=mfcc: it hears all 39 x 13 MFCC.
+- sharp: an ear names the digit, a conditional autoencoder draws it in a style of its own (see
+  models/vae.py). It needs no tuned judge. features=mfcc: it hears all 39 x 13 MFCC.
 
 Every epoch pairs the recordings anew with pictures of their digits; with MNIST, of which there are
 more than recordings, an epoch is each training picture once. R2's split is 70:15:15 at random,
-which shares speakers; split=speaker does not.
+which shares speakers; split=speaker does not. The epoch of the least validation loss is tested of
+vae, that of the highest accuracy by the judge of the others.
 
 Reported (R2, AudioMNIST, tuned judge): accuracy 82.29 %.
+Measured (MNIST × FSDD, seed 0, 27 November 2026, 2 cores of an EPYC; the judge reads 99.15 % of
+MNIST's test part): vae 95.33 %, tuned 95.78 %, sharp 96.10 %, from 39 x 13 MFCC 98.81 % (8 epochs).
+results/r2_sound_to_image has more: speakers left out, how far drawings differ.
 """
 
 from fdigits.config import CLASSIFIER, base, choose, parse_arg

@@ -80,6 +80,10 @@ class SoundToImage(Task):
         return self.config.model.sound
 
     @property
+    def sharp(self) -> bool:
+        return isinstance(self.model, vae.SharpVAE)
+
+    @property
     def reads(self) -> tuple[str, ...]:
         return ("image", self.sound)
 
@@ -150,8 +154,9 @@ class SoundToImage(Task):
     def _styles(self, key: jax.Array, count: int) -> jax.Array:
         """Noise for the decoder: the sharp model's style; none for R2's, which draws the mean."""
         shape = (count, self.model.latent)
-        sharp = isinstance(self.model, vae.SharpVAE)
-        return jax.random.normal(key, shape, self.dtype) if sharp else jnp.zeros(shape, self.dtype)
+        if not self.sharp:
+            return jnp.zeros(shape, self.dtype)
+        return jax.random.normal(key, shape, self.dtype)
 
     def _draw(self, params, batch_stats, told: jax.Array, noise_BxD: jax.Array) -> jax.Array:
         """Pictures `[B, 28, 28]` uint8."""
@@ -212,14 +217,14 @@ class SoundToImage(Task):
 
     def generate(self, params, batch_stats, key: jax.Array, label_B: jax.Array) -> jax.Array:
         """Of the sharp model alone, which can do without a sound."""
-        if not isinstance(self.model, vae.SharpVAE):
+        if not self.sharp:
             return super().generate(params, batch_stats, key, label_B)
         digit = jax.nn.one_hot(label_B, CLASSES)
         return self._draw(params, batch_stats, digit, self._styles(key, len(digit)))
 
     def samples(self, params, batch_stats) -> jax.Array | None:
         """Of the sharp model: the same styles of each digit after each epoch."""
-        if not isinstance(self.model, vae.SharpVAE):
+        if not self.sharp:
             return None
         digit = jnp.repeat(jnp.arange(CLASSES), DRAWS)
         drawn = self.generate(params, batch_stats, jax.random.key(0), digit)
@@ -239,7 +244,7 @@ class SoundToImage(Task):
         draws, walks = jax.jit(self._draws), jax.jit(self._walks)
         at = {one: place for place, one in enumerate(digit.tolist())}
         between = [pair for pair in WALKS if set(pair) <= at.keys()]
-        ends = np.array([[at[one] for one in pair] for pair in between]).reshape(-1, 2)
+        ends = np.array([[at[one] for one in pair] for pair in between], int).reshape(-1, 2)
         walked = walks(params, batch_stats, sound[ends[:, 0]], sound[ends[:, 1]])
         return {
             "draws.npz": {"digit": digit, "image": np.asarray(draws(params, batch_stats, sound))},

@@ -215,7 +215,7 @@ def test_check_names_what_is_wrong():
         ({"x": nan}, "here: features of item b hold NaN"),
         (
             {"x": good["x"][:, :38]},
-            r"audio or frames of shape \(38, 13\), expected \(39, 13\) or \(any, 14\)",
+            r"audio or frames or mean_mfcc of shape \(38, 13\), expected \(39, 13\) or \(any, 14\)",
         ),
         (
             {"x": np.zeros((3, 128, 100), np.uint8)},
@@ -223,7 +223,7 @@ def test_check_names_what_is_wrong():
         ),
         (
             {"x": np.zeros((3, 128, 128), np.float32)},
-            r"here: audio or frames of shape \(128, 128\)",
+            r"here: audio or frames or mean_mfcc of shape \(128, 128\)",
         ),
         ({"x": good["x"].astype(float)}, "numbers of type float64, expected uint8 or float32"),
         ({"x": silent}, "here: the mask of item b is not ones, then zeros"),
