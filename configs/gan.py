@@ -111,8 +111,21 @@ def stages(choice: dict, augmented: int, epochs: int) -> dict[str, dict]:
         start=START,
         paper=named("conditional flow"),
     )
+    cvae = drawing | dict(
+        task="cvae",
+        data=dict(pixels=(0.0, 1.0)),
+        model=dict(noise=24),
+        augment=dict(strength=0.3, generated=6000),
+        epochs=10,
+        chunk=50,
+        optimizer=dict(decay_epochs=8),
+        start=START,
+        paper=named("conditional VAE"),
+    )
     kinds = dict(
-        gan=dict(judge=judge, auxiliary=auxiliary, gan=gan), flow=dict(judge=judge, gan=flow)
+        gan=dict(judge=judge, auxiliary=auxiliary, gan=gan),
+        flow=dict(judge=judge, gan=flow),
+        cvae=dict(judge=judge, gan=cvae),
     )
     return choose(choice["generator"], kinds, "generator")
 

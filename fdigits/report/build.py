@@ -25,6 +25,7 @@ PAGES: dict[str, Callable[[Runs, bool], Iterator[Block]]] = {  # task -> the blo
     "classify": classify.blocks,
     "autoencode": autoencode.blocks,
     "gan": generate.blocks,
+    "cvae": generate.blocks,
     "flow": generate.blocks,
     "sound_to_image": sound_to_image.blocks,
     "tune_judge": sound_to_image.blocks,

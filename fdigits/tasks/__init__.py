@@ -4,7 +4,7 @@ page shows more than any task's."""
 from ml_collections import ConfigDict
 
 from fdigits.config import choose
-from fdigits.tasks import autoencode, classify, flow, gan, merge, sound_to_image
+from fdigits.tasks import autoencode, classify, cvae, flow, gan, merge, sound_to_image
 from fdigits.tasks.task import Task
 
 KINDS = {
@@ -12,6 +12,7 @@ KINDS = {
     "autoencode": autoencode.Autoencode,
     "merge": merge.Merge,
     "gan": gan.Gan,
+    "cvae": cvae.Cvae,
     "flow": flow.Flow,
     "sound_to_image": sound_to_image.SoundToImage,
     "tune_judge": sound_to_image.TuneJudge,
