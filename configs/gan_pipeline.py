@@ -1,7 +1,7 @@
 """Augmentation, then a GAN, then R4's classifier on all (R4 Problem 3, the pipeline).
 
 python launch.py --config=configs/gan_pipeline.py:[DATA,][real=300][,augmented=1000]
-    [,synthetic=2000][,generator=flow]
+    [,synthetic=2000][,generator=cvae]
 
 `real` pictures of each class and `augmented` ones that *combined* augmentation makes of them train
 the GAN (100 epochs); R4's classifier learns from both and from `synthetic` drawn pictures of each

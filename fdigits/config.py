@@ -54,7 +54,7 @@ def base(
             epochs=20,
             batch_size=32,
             early_stopping=10,  # epochs without a better validation figure, 0 = never stop
-            monitor="accuracy",  # the validation figure that chooses weights: accuracy | loss
+            monitor="accuracy",  # the validation figure that chooses weights: accuracy | loss | …
             protocol="held_out",  # held_out | paper: the test part validates, last weights tested
             loss="cross_entropy",  # cross_entropy | mse (of the scores on one-hot targets)
             dtype="float32",  # float32 | bfloat16 | float16: of activations, not of parameters
@@ -193,7 +193,13 @@ def _filled(held: Mapping, defaults: Mapping) -> dict:
 
 LOWEST = {
     **{"seed": 0, "epochs": 1, "batch_size": 1, "early_stopping": 0, "chunk": 1, "input_noise": 0},
-    **{"data.limit": 0, "data.per_class": 0, "model.width": 1, "model.bottleneck": 1},
+    **{
+        "data.limit": 0,
+        "data.per_class": 0,
+        "model.width": 1,
+        "model.noise": 1,
+        "model.bottleneck": 1,
+    },
     **{"plateau.patience": 0, "augment.strength": 0, "augment.generated": 0},
     **{"optimizer.learning_rate": 0, "optimizer.weight_decay": 0, "optimizer.clip_norm": 0},
     **{"optimizer.decay_epochs": 0},

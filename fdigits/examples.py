@@ -85,13 +85,10 @@ def load_splits(config: ConfigDict, reads: tuple[str, ...], workdir: Path) -> di
     corpora = prepare.load(data.name, Path(data.dir), Path(data.cache).expanduser(), reads)
     for modality in reads:
         if modality not in corpora:
-            raise UserError(
-                f"data.name={data.name} has no {modality}, which model {config.model.name} reads"
-            )
+            raise UserError(f"data.name={data.name} has no {modality}, which {config.name} reads")
     if chosen.strength and "image" not in reads:
         raise UserError(
-            f"augment.strength is {chosen.strength}, but model.name={config.model.name} reads no "
-            "pictures"
+            f"augment.strength is {chosen.strength}, but {config.name} reads no pictures"
         )
     splits = pairing.splits(
         corpora,

@@ -11,8 +11,12 @@ NEIGHBOURS = 3  # of `precision_recall`
 def frechet_distance(real_NxD: np.ndarray, drawn_MxD: np.ndarray) -> float:
     """Fréchet distance between Gaussians fitted to both (FID, Heusel et al. 2017).
 
+    NaN where a feature is, or where a set has fewer than two items.
+
     |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½). It falls with the number of items: compare equal ones.
     """
+    if not all(len(x) > 1 and np.isfinite(x).all() for x in (real_NxD, drawn_MxD)):
+        return float("nan")
     means = [x.mean(0, dtype=np.float64) for x in (real_NxD, drawn_MxD)]
     covariances = [np.cov(x.astype(np.float64), rowvar=False) for x in (real_NxD, drawn_MxD)]
     values, vectors = np.linalg.eigh(covariances[0])

@@ -83,7 +83,8 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
     feeder = pipeline.make_feeder(config.data.feeder, examples.arrays)
     steps_per_epoch = len(examples.splits["train"]) // config.batch_size
     state = train.create_state(task, config, examples.sample(), steps_per_epoch)
-    params, batch_stats = _start(config, state.params, state.batch_stats, workdir)
+    params, batch_stats = task.started(state.params, state.batch_stats)
+    params, batch_stats = _start(config, params, batch_stats, workdir)
     state = state.replace(params=params, batch_stats=batch_stats)
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     sizes = ", ".join(f"{len(split):,} {part}" for part, split in examples.splits.items())

@@ -254,7 +254,7 @@ def fit(
         validation = scalars(task.summary(outputs, label))
         # The last step's gradient shows in no training loss.
         last = {name: np.array([value]) for name, value in validation.items()}
-        _check_finite(last, int(state.step) - 1, epoch)
+        _check_finite(last, int(state.step) - 1, epoch, config.monitor)
         # What early stopping, the plateau and the choice of weights want high.
         score = choose(config.monitor, task.SCORES, "monitor") * validation[config.monitor]
         _, plateau_state = plateau.update({}, state.plateau, value=1.0 - score)
@@ -296,11 +296,13 @@ def scalars(summary: Mapping) -> dict[str, float]:
     return {name: value for name, value in summary.items() if isinstance(value, float)}
 
 
-def _check_finite(metrics: Mapping[str, np.ndarray], first_step: int, epoch: int) -> None:
-    """Looks at what is called "loss" or "<player>_loss"."""
+def _check_finite(
+    metrics: Mapping[str, np.ndarray], first_step: int, epoch: int, monitor: str = "loss"
+) -> None:
+    """Looks at what is called "loss" or "<player>_loss", and at the figure that chooses weights."""
     for name, values in metrics.items():
         finite = np.isfinite(values)
-        if not name.endswith("loss") or finite.all():
+        if not name.endswith(("loss", monitor)) or finite.all():
             continue
         at = int(np.argmin(finite))
         whose = f"the {name.replace('_', ' ')}" if name != "loss" else "the loss"

@@ -57,10 +57,7 @@ def _by_digit(figures: dict[str, dict]) -> Iterator[Block]:
     header = ["run", "figure", *DIGITS]
     rows = []
     for name, test in figures.items():
-        for field, told in (
-            ("judged_by_digit", "read as its digit"),
-            ("spread_by_digit", "spread"),
-        ):
+        for field, told in BY_DIGIT.items():
             if field in test:
                 rows.append([name, told, *(f"{value:.2f}" for value in test[field])])
     if not rows:

@@ -42,14 +42,16 @@ class Classify(Task):
     def reads(self) -> tuple[str, ...]:
         return classifiers.modalities(self.config.model)
 
-    def init(self, key: jax.Array, batch: Batch) -> dict:
-        """As any task's; with `model.weights="imagenet"` the base of MobileNetV2 is Keras'."""
-        variables = super().init(key, batch)
-        if not self.config.model.get("weights"):
-            return variables
-        for kind, held in mobilenet.imagenet().items():
-            variables[kind]["encoder"]["base"] = jax.tree.map(jnp.asarray, held)
-        return variables
+    def started(self, params, batch_stats):
+        """With `model.weights="imagenet"` the base of MobileNetV2 is Keras'."""
+        if self.config.model.get("weights") != "imagenet":
+            return params, batch_stats
+        held = mobilenet.imagenet()
+        collections = zip((params, batch_stats), ("params", "batch_stats"), strict=True)
+        return tuple(
+            given | {"encoder": given["encoder"] | {"base": jax.tree.map(jnp.asarray, held[kind])}}
+            for given, kind in collections
+        )
 
     def _error(self, logits, label) -> jax.Array:
         return choose(self.config.loss, LOSSES, "loss")(logits, label)

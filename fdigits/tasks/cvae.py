@@ -2,8 +2,8 @@
 
 It has one loss, which falls: there is no adversary that few pictures let win. A picture is drawn
 from its digit and a style, which in training an encoder of that picture and digit gives. A reader
-learns beside it (it is not the judge): what is drawn with a style of the normal distribution must be
-read as its digit, or else style would carry some of that.
+learns beside it (it is not the judge): what is drawn with a style of the normal distribution must
+be read as its digit, or else style would carry some of that.
 """
 
 import jax
@@ -16,7 +16,7 @@ from fdigits.models.classifiers import Head
 from fdigits.models.encoders import ExampleEncoder
 from fdigits.models.vae import Decoder, Gaussian, Reader
 from fdigits.tasks.classify import cross_entropy
-from fdigits.tasks.generate import Generate
+from fdigits.tasks.generate import Generate, refuse_half_precision
 from fdigits.tasks.sound_to_image import READING, bernoulli, gaussian_kl
 from fdigits.tasks.task import Batch
 from fdigits.train import Player
@@ -54,6 +54,7 @@ class Cvae(Generate):
 
     @classmethod
     def of(cls, config: ConfigDict) -> "Cvae":
+        refuse_half_precision(config)
         return cls(Modules(config.model.noise), config)
 
     @property
@@ -63,7 +64,8 @@ class Cvae(Generate):
     def loss(self, params, batch_stats, batch: Batch, key: jax.Array):
         """Minus the bound; not told of, the reader's cross-entropy on true and drawn pictures."""
         keys, label = jax.random.split(key, 3), batch["label"]
-        image, digit = self.inputs(batch, keys[0])["image"], jax.nn.one_hot(label, CLASSES)
+        image = self.within_1(self.inputs(batch, keys[0])["image"])
+        digit = jax.nn.one_hot(label, CLASSES)
         mean, log_variance = self._apply(params, "encode", image, digit)
         noise = jax.random.normal(keys[1], mean.shape)
         pixels = self._apply(params, "decode", digit, mean + jnp.exp(log_variance / 2) * noise)

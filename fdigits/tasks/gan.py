@@ -12,7 +12,7 @@ from fdigits.models.encoders import ExampleEncoder
 from fdigits.models.layers import glorot
 from fdigits.models.mobilenet import MobileNetEncoder
 from fdigits.tasks.classify import cross_entropy
-from fdigits.tasks.generate import Generate
+from fdigits.tasks.generate import Generate, refuse_half_precision
 from fdigits.tasks.task import Batch
 from fdigits.train import Player
 
@@ -42,6 +42,7 @@ class Gan(Generate):
 
     @classmethod
     def of(cls, config: ConfigDict) -> "Gan":
+        refuse_half_precision(config)
         return cls(Modules(config.model.noise), config)
 
     @property
@@ -93,7 +94,7 @@ class Gan(Generate):
 
     def draw(self, params, batch_stats, noise_BxZ: jax.Array, label_B: jax.Array) -> jax.Array:
         own = {"params": params["generator"], "batch_stats": batch_stats["generator"]}
-        return (gan.Generator().apply(own, noise_BxZ, label_B, train=False) + 1) / 2
+        return self.within_1(gan.Generator().apply(own, noise_BxZ, label_B, train=False))
 
 
 def _entropy(score_B: jax.Array, target: int) -> jax.Array:

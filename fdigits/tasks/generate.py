@@ -5,9 +5,11 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from fdigits import quality
 from fdigits.data.corpus import CLASSES, SIDE
+from fdigits.errors import UserError
 from fdigits.models.classifiers import Head
 from fdigits.models.encoders import ExampleEncoder
 from fdigits.tasks.task import Batch, Outputs, Task
@@ -32,6 +34,11 @@ class Generate(Task):
     def noise_size(self) -> int:
         """Numbers of noise that a picture is drawn from."""
         return self.config.model.noise
+
+    def within_1(self, image: jax.Array) -> jax.Array:
+        """Pictures as the model learns them -> within 0..1."""
+        mean, sd = self.config.data.pixels
+        return image * sd + mean
 
     def judged(self, params, image_BxHxWx1: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The judge's features `[B, D]` and scores `[B, 10]` of pictures 0..1."""
@@ -99,6 +106,12 @@ class Generate(Task):
     def generate(self, params, batch_stats, key: jax.Array, label_B: jax.Array) -> jax.Array:
         noise = jax.random.normal(key, (len(label_B), self.noise_size))
         return to_bytes(self.draw(params, batch_stats, noise, label_B))
+
+
+def refuse_half_precision(config: ConfigDict) -> None:
+    """Raises `UserError` where a generator is asked to train in less than float32."""
+    if config.dtype != "float32":
+        raise UserError(f"dtype is {config.dtype}: {config.name} trains in float32 only")
 
 
 def to_bytes(image_BxHxWx1: jax.Array) -> jax.Array:

@@ -73,6 +73,14 @@ class Task:
         """Pictures `[B, 28, 28]` uint8 of these digits, for a later stage (`data.generated`)."""
         raise UserError(f"stage {self.config.name} ({self.config.task}) generates no pictures")
 
+    def started(self, params: dict, batch_stats: dict) -> tuple[dict, dict]:
+        """Parameters and statistics before the first step, where some do not start at random.
+
+        Raises:
+          UserError: they cannot be had.
+        """
+        return params, batch_stats
+
     def leave(self, params, batch_stats, splits, arrays) -> dict[str, dict[str, np.ndarray]]:
         """Further files for the page, and the arrays in each: `{"walk.npz": {"image": ...}}`.
 

@@ -103,6 +103,10 @@ def test_imagenets_weights_come_through_keras_or_it_says_why_not(monkeypatch):
     model = ConfigDict(CLASSIFIER)
     model.update(name="image", image="mobilenet", width=512, weights="imagenet")
     config = base("x", "digits", model=model)
-    variables = tasks.make(config).init(jax.random.key(0), blank_batch(("image",)))
-    kernel = given[0].get_layer("Conv1").get_weights()[0]
-    np.testing.assert_array_equal(variables["params"]["encoder"]["base"]["kernel"], kernel)
+    task = tasks.make(config)
+    variables = task.init(jax.random.key(0), blank_batch(("image",)))
+    params, statistics = task.started(variables["params"], variables["batch_stats"])
+    kernel, mean = (given[0].get_layer(name).get_weights() for name in ("Conv1", "bn_Conv1"))
+    np.testing.assert_array_equal(params["encoder"]["base"]["kernel"], kernel[0])
+    np.testing.assert_array_equal(statistics["encoder"]["base"]["BatchNorm_0"]["mean"], mean[2])
+    assert params["head"] is variables["params"]["head"]

@@ -65,13 +65,12 @@ def test_each_player_moves_its_own_and_nobody_judge_or_auxiliary():
         for (name, tree), old in zip(after.params.items(), state.params.values(), strict=True)
     }
     assert {name for name, has in moved.items() if has} == {"generator", "discriminator"}
-    still = ("auxiliary_encoder",)
-    for name in still:
-        jax.tree.map(
-            np.testing.assert_array_equal, after.batch_stats[name], state.batch_stats[name]
-        )
-    mean = after.batch_stats["generator"]["BatchNorm_0"]["mean"]
-    assert (mean != state.batch_stats["generator"]["BatchNorm_0"]["mean"]).any()
+    auxiliary = (s.batch_stats["auxiliary_encoder"] for s in (after, state))
+    jax.tree.map(np.testing.assert_array_equal, *auxiliary)
+    of_generator = (s.batch_stats["generator"]["BatchNorm_0"]["mean"] for s in (after, state))
+    assert np.not_equal(*of_generator).any()
+    _, (left, _) = task._tell_apart(state.params, state.batch_stats, batch, jax.random.key(0))
+    assert left is state.batch_stats  # the discriminator's turn leaves the generator's statistics
     assert told.keys() == {
         "discriminator_loss", "discriminator_accuracy",
         "generator_loss", "generator_deceived", "generator_named",
@@ -182,6 +181,8 @@ def test_a_lost_loss_names_its_player(tmp_path):
         ("gan:real=-3", "real=-3"),
         ("gan:synthetic=500", "synthetic '500' is unknown"),
         ("gan:generator=gann", "did you mean 'gan'"),
+        ("gan:mnist_fsdd", "mnist_fsdd: a generator of digits needs a data set of pictures alone"),
+        ("gan:fsdd", "pictures alone"),
         ("gan_pipeline:augmented=0", "augmented=0: it must be"),
     ],
 )
@@ -205,3 +206,19 @@ def test_a_killed_gan_equals_the_unbroken_run(tmp_path):
     subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)
     killed.run(spec, tmp_path / "killed", ["-gan:"], fields)
     killed.assert_same(tmp_path / "killed" / "gan", tmp_path / "whole" / "gan")
+
+
+def test_the_full_gan_learns_from_all_of_mnist_and_the_mix_from_few():
+    config = get_config("gan", "reduced_mnist,real=300,generator=full")
+    for name, data in (("gan", "mnist"), ("auxiliary", "mnist"), ("mix_1000", "reduced_mnist")):
+        stage = stage_config(config, name)
+        assert stage.data.name == data
+        assert stage.data.per_class == (300 if name == "mix_1000" else 0)
+    assert config.stages.mix_1000.paper.accuracy == 0.9655
+
+
+def test_half_precision_is_refused():
+    config = stage_config(get_config("gan"), "gan").copy_and_resolve_references()
+    config.dtype = "bfloat16"
+    with pytest.raises(UserError, match=r"dtype is bfloat16: .* float32 only"):
+        tasks.make(config)
