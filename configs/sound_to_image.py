@@ -18,9 +18,10 @@ which shares speakers; split=speaker does not. The epoch of the least validation
 vae, that of the highest accuracy by the judge of the others.
 
 Reported (R2, AudioMNIST, tuned judge): accuracy 82.29 %.
-Measured (MNIST × FSDD, seed 0, 27 November 2026, 2 cores of an EPYC; the judge reads 99.15 % of
-MNIST's test part): vae 95.33 %, tuned 95.78 %, sharp 96.10 %, from 39 x 13 MFCC 98.81 % (8 epochs).
-results/r2_sound_to_image has more: speakers left out, how far drawings differ.
+Measured (MNIST × FSDD, seeds 0 and 1, 27 November 2026, 2 cores of an EPYC; the judge reads 99.15 %
+of MNIST's test part): vae 95.33 %, 96.10 %; tuned 95.78 %, 96.67 %; sharp 96.10 %, 96.87 %, from
+39 x 13 MFCC 98.81 % (8 epochs), 98.29 %; of a speaker left out (seed 0) 56.63 %, 60.60 %, 49.73 %
+and 85.52 %. results/r2_sound_to_image has more: intervals, drawings, how far they differ.
 """
 
 from fdigits.config import CLASSIFIER, base, choose, parse_arg
