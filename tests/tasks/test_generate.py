@@ -191,6 +191,7 @@ def test_arguments_that_no_run_can_have(spec, told):
         get_config(*spec.split(":"))
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_equals_the_unbroken_run(tmp_path, finished):
     fields = [f"{name}={value}" for name, value in (SHORT | MADE).items()]
     killed.run(FLOW, tmp_path, ["-gan:"], fields)

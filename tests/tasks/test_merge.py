@@ -65,6 +65,7 @@ def test_a_step_draws_its_pairs_by_its_key(finished):
     assert draws[0] == draws[1] != draws[2]
 
 
+@pytest.mark.slow
 def test_killed_in_each_stage_and_started_again_equals_the_unbroken_run(finished, tmp_path):
     killed.run("audio_merger", tmp_path, ["-pairs:", "-merger:", "_merger-espeak:"])
     for stage in STAGES:

@@ -311,6 +311,7 @@ def test_the_tuned_judge_is_tested_on_what_the_autoencoder_drew(finished):
     jax.tree.map(np.testing.assert_array_equal, tuned["judge_encoder"], judge["encoder"])
 
 
+@pytest.mark.slow
 def test_killed_in_each_stage_and_started_again_equals_the_unbroken_run(finished, tmp_path):
     command = [sys.executable, "launch.py", "--config=configs/sound_to_image.py:tuned"]
     command += [f"--workdir={tmp_path}", *FLAGS]
