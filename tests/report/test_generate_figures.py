@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from fdigits.report import artifacts, sheets
+from fdigits.report import artifacts
 from fdigits.report.build import PAGES
 from fdigits.report.page import Grid, Picture
 
@@ -55,12 +55,3 @@ def test_epochs_are_thinned_to_what_fits(tmp_path, monkeypatch):
     image, top = seen[-1]
     assert len(top) == generate.EPOCHS and top[0] == "1" and top[-1] == "75"
     np.testing.assert_array_equal(image[0, :, 0, 0], [int(epoch) for epoch in top])
-
-
-def test_a_sheets_pictures_lie_in_rows_and_columns():
-    image = np.arange(1, 7, dtype=np.uint8).reshape(2, 3, 1, 1) * np.ones((1, 1, 4, 4), np.uint8)
-    whole = sheets.tiled(image)
-    gap = sheets.GAP
-    assert whole.shape == (2 * (4 + gap) + gap, 3 * (4 + gap) + gap)
-    assert (whole[gap + 4 + gap : 2 * (gap + 4), gap : gap + 4] == 4).all()
-    assert (whole[:gap] == 0).all() and (whole[:, -gap:] == 0).all()

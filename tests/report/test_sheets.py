@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fdigits.report.sound_to_image import GAP, sheet, tiled
+from fdigits.report.sheets import GAP, sheet, tiled
 from fdigits.report.style import png
 
 
