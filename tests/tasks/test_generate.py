@@ -54,6 +54,7 @@ def gan_task():
     return task, train.create_state(task, config, batch, 10), batch
 
 
+@pytest.mark.slow
 def test_each_player_moves_its_own_and_nobody_judge_or_auxiliary():
     task, state, batch = gan_task()
     step = jax.jit(train.make_train_step(task, task.config, 10))
@@ -165,6 +166,7 @@ def test_a_perfect_velocity_has_no_loss(finished, monkeypatch):
     assert loss < 1e-6
 
 
+@pytest.mark.slow
 def test_a_lost_loss_names_its_player(tmp_path):
     config = short("gan:real=20", **SHORT, stages__auxiliary__epochs=1)
     with config.unlocked():
