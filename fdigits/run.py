@@ -47,7 +47,10 @@ def run(config: ConfigDict, workdir: Path) -> dict:
 def _check(config: ConfigDict) -> None:
     """Refuses what no run can have, here or in an earlier stage, before any is trained."""
     check(config)
-    check_reads(config, tasks.make(config))
+    task = tasks.make(config)
+    check_reads(config, task)
+    optim.of_players(config, task.players, steps_per_epoch=1)
+    choose(config.monitor, task.SCORES, "monitor")
     for name in config.stages:
         _check(stage_config(config, name))
 
@@ -165,8 +168,6 @@ def _try_out(config: ConfigDict, task: tasks.Task, examples: Examples, workdir: 
         jax.eval_shape(player.loss, params, statistics, batch, key)
         for module in player.modules:
             choose(module, params, f"player {name}: module")
-    optim.of_players(config, task.players, steps_per_epoch=1)
-    choose(config.monitor, task.SCORES, "monitor")
     for field in ("start", "frozen"):
         for module in config[field]:
             choose(module, params, f"{field}: module")

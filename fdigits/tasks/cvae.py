@@ -23,7 +23,7 @@ from fdigits.train import Player
 
 
 class Modules(nn.Module):
-    """All modules, to make their parameters at once, and what two of them do."""
+    """All modules, to make their parameters at once, and what each does by itself."""
 
     latent: int
 
@@ -40,6 +40,10 @@ class Modules(nn.Module):
     def decode(self, digit_Bx10: jax.Array, style_BxD: jax.Array) -> jax.Array:
         """Pixels' logits `[B, 28, 28, 1]`."""
         return self.decoder(jnp.concatenate([digit_Bx10, style_BxD], -1))
+
+    def read(self, image: jax.Array) -> jax.Array:
+        """The reader's scores `[B, 10]` of pictures 0..1."""
+        return self.reader(image)
 
     def __call__(self, batch: Batch, train: bool) -> None:
         image = batch["image"]
@@ -81,12 +85,7 @@ class Cvae(Generate):
         return loss + aside, (batch_stats, {"loss": loss} | told)
 
     def _apply(self, params, method: str, *given: jax.Array):
-        methods = {
-            "encode": Modules.encode,
-            "decode": Modules.decode,
-            "read": lambda modules, image: modules.reader(image),
-        }
-        return self.model.apply({"params": params}, *given, method=methods[method])
+        return self.model.apply({"params": params}, *given, method=method)
 
     def draw(self, params, batch_stats, noise_BxZ: jax.Array, label_B: jax.Array) -> jax.Array:
         digit = jax.nn.one_hot(label_B, CLASSES)

@@ -20,6 +20,7 @@ from fdigits.data.corpus import CLASSES
 from fdigits.errors import UserError
 from fdigits.models import vae
 from fdigits.tasks.classify import Classify, cross_entropy
+from fdigits.tasks.generate import to_bytes
 from fdigits.tasks.task import Batch, Outputs, Task
 
 DRAWS = 8  # pictures drawn of one recording, for the page
@@ -53,11 +54,6 @@ def apart(x_NxD: np.ndarray, label_N: np.ndarray) -> np.ndarray:
         if len(some) > 1:
             found[digit] = np.sqrt(2 * some.var(0, ddof=1).sum())
     return found
-
-
-def pixels(picture: jax.Array) -> jax.Array:
-    """`[..., 28, 28, 1]` in [0, 1] -> `[..., 28, 28]` uint8."""
-    return jnp.rint(255 * picture[..., 0]).astype(jnp.uint8)
 
 
 class SoundToImage(Task):
@@ -162,7 +158,7 @@ class SoundToImage(Task):
         """Pictures `[B, 28, 28]` uint8."""
         variables = {"params": self.cast(params), "batch_stats": batch_stats}
         logits = self.model.apply(variables, told, noise_BxD, method="draw")
-        return pixels(jax.nn.sigmoid(logits.astype(jnp.float32)))
+        return to_bytes(jax.nn.sigmoid(logits.astype(jnp.float32)))
 
     def judged(self, params, image_Bx28x28: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The judge's features `[B, 128]` and scores `[B, 10]` of pictures, uint8."""

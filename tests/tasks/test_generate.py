@@ -176,6 +176,14 @@ def test_a_lost_loss_names_its_player(tmp_path):
         run(stage_config(config, "gan"), tmp_path)
 
 
+def test_a_stages_monitor_is_looked_at_before_any_stage_trains(tmp_path):
+    config = short(FLOW, **SHORT, **MADE)
+    config.stages.gan.monitor = "accuracy"
+    with pytest.raises(UserError, match="monitor 'accuracy' is unknown"):
+        run(config, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "spec, told",
     [

@@ -146,6 +146,7 @@ def test_what_players_and_stages_do_not_have_is_told(tmp_path):
         config.stages.coder.players = {"prob": {"learning_rate": 0.1}}
     with pytest.raises(UserError, match=r"player 'prob' .*did you mean 'probe'"):
         run(config, tmp_path)
+    config = made_up.config()
     with config.unlocked():
         config.data.encoded["code"] = "codre"
     with pytest.raises(UserError, match="did you mean 'coder'"):
