@@ -131,7 +131,7 @@ def make(task: Task, state, test: Arrays, label_N: np.ndarray) -> dict[str, Arra
     """
     rows = [np.flatnonzero(label_N == digit)[:PER_DIGIT] for digit in range(CLASSES)]
     rows = np.concatenate(rows)
-    batch = {name: x[rows] for name, x in test.items()} | {"label": label_N[rows]}
+    batch = {name: x[rows] for name, x in test.items()}
     maps = {f"gradcam:{k}": v for k, v in grad_cam(task, state, batch).items()}
     maps |= {f"attention:{k}": v for k, v in attention(task, state, batch).items()}
     made = {}

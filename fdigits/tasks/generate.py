@@ -49,7 +49,9 @@ class Generate(Task):
 
     def evaluate(self, params, batch_stats, batch: Batch) -> Outputs:
         """For each item a picture of its label, `drawn`; the judge's `scores` of it, and its
-        features of both, `real_features` and `drawn_features`."""
+        features of both, `real_features` and `drawn_features`. Nothing without labels."""
+        if "label" not in batch:
+            return {}
         image, label = batch["image"], batch["label"]
         drawn = self.draw(params, batch_stats, self._noise_of(image), label)
         features, scores = self.judged(params, drawn)
