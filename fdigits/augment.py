@@ -33,7 +33,7 @@ ELASTIC_SIGMA, ELASTIC_ALPHA = 4 / 28, 34 / 28
 BATCH = 500  # pictures a call in `generate`
 
 
-def _over_batch(one):
+def over_batch(one):
     """Lifts `one(image_HxWxC, key, strength)` to a batch."""
 
     def augmentation(
@@ -145,14 +145,14 @@ def _combined(image, key, strength):
     return _cutout(image, keys[3], taken_7[6])
 
 
-white_noise = _over_batch(_white_noise)
-brightness = _over_batch(_brightness)
-cutout = _over_batch(_cutout)
-rotation = _over_batch(_warped(_rotate))
-translation = _over_batch(_warped(_translate))
-zoom = _over_batch(_warped(_scale))
-elastic = _over_batch(_warped(_deform))
-combined = _over_batch(_combined)
+white_noise = over_batch(_white_noise)
+brightness = over_batch(_brightness)
+cutout = over_batch(_cutout)
+rotation = over_batch(_warped(_rotate))
+translation = over_batch(_warped(_translate))
+zoom = over_batch(_warped(_scale))
+elastic = over_batch(_warped(_deform))
+combined = over_batch(_combined)
 
 AUGMENTATIONS = dict(
     white_noise=white_noise,
