@@ -26,7 +26,8 @@ _LOWEST = 70  # Hz
 _FRAME, _HOP = 200, 80  # samples: 25 ms, 10 ms
 _BANDS = (100, 600, 1_500, 2_600, 3_900)  # Hz, edges
 _STILL = 5  # frames of which the median counts: what is shorter than 50 ms does not
-_GAP = 22  # frames that are bridged within a word
+_WORD_FRAMES = 80  # of a long word
+_GAP = 17  # frames that are bridged within a word
 _SHORTEST = 6  # frames of a word
 _RISE = 8.0  # dB between noise and the loudest moments where there is a word
 _AROUND = 1_200  # samples kept on each side of the word
@@ -132,7 +133,8 @@ def band_energies(samples: np.ndarray) -> np.ndarray:
 def find(energy_TxB: np.ndarray) -> _Found | None:
     """The word in the energies of the bands (dB), or None."""
     still = np.median(_neighbours(energy_TxB, _STILL), -1)
-    noise, loud = np.percentile(still, 10, axis=0), still.max(0)
+    share = max(10, 50 * (1 - _WORD_FRAMES / len(still)))  # the median of what is no word
+    noise, loud = np.percentile(still, share, axis=0), still.max(0)
     rise = loud - noise
     if rise.max() < _RISE:
         return None
