@@ -4,11 +4,12 @@ page shows more than any task's."""
 from ml_collections import ConfigDict
 
 from fdigits.config import choose
-from fdigits.tasks import autoencode, classify, cvae, flow, gan, merge, sound_to_image
+from fdigits.tasks import autoencode, classify, cvae, flow, gan, merge, recognise, sound_to_image
 from fdigits.tasks.task import Task
 
 KINDS = {
     "classify": classify.Classify,
+    "recognise": recognise.Recognise,
     "autoencode": autoencode.Autoencode,
     "merge": merge.Merge,
     "gan": gan.Gan,
