@@ -12,6 +12,7 @@ PARTS = ("train", "validation", "test")
 SIDE = 28  # pixels of an image
 FRAMES, COEFFICIENTS = 39, 13  # of a recording's MFCC
 MEANS = 40  # MFCC whose means over time describe a recording (R2)
+WORD = 10_000  # samples of a spoken word: 1.25 s at 8 kHz
 PICTURE = (128, 128)  # of a spectrogram: Mel bands, frames
 
 
@@ -37,8 +38,10 @@ MODALITIES = {  # in the order in which an example's parts are named
     ),
     # MFCC of a recording, averaged over time
     "mean_mfcc": Modality("float32", (MEANS,), (MEANS,), "mean MFCC"),
+    # samples of one spoken word, which lies in the middle, all of one loudness
+    "word": Modality("int16", (WORD,), (WORD,), "words"),
 }
-RECORDED = ("audio", "spectrogram", "frames", "mean_mfcc")  # what can be made of a recording
+RECORDED = ("audio", "spectrogram", "frames", "mean_mfcc", "word")  # what can be made of a recording
 STANDARDISED = ("audio", "frames", "mean_mfcc")  # what models read standardised
 
 

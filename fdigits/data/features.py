@@ -314,6 +314,16 @@ def prepared(signal: np.ndarray, rate: int, name: str = "recording", to: int = R
     """`signal` [T] without its constant offset, at `to` Hz, float32."""
     import librosa
 
+    signal = checked(signal, name)
+    return librosa.resample(signal, orig_sr=rate, target_sr=to) if rate != to else signal
+
+
+def checked(signal: np.ndarray, name: str = "recording") -> np.ndarray:
+    """`signal` [T] without its constant offset, float32, if it is one channel of finite samples.
+
+    Raises:
+      UserError: no samples, not mono, or NaN or infinite samples.
+    """
     signal = np.asarray(signal)
     if signal.ndim != 1:
         raise UserError(f"{name}: samples of shape {signal.shape}, expected one channel")
@@ -321,8 +331,7 @@ def prepared(signal: np.ndarray, rate: int, name: str = "recording", to: int = R
         raise UserError(f"{name}: holds no samples")
     if not np.isfinite(signal).all():
         raise UserError(f"{name}: holds NaN or infinite samples")
-    signal = (signal - np.mean(signal, dtype=np.float64)).astype(np.float32)
-    return librosa.resample(signal, orig_sr=rate, target_sr=to) if rate != to else signal
+    return (signal - np.mean(signal, dtype=np.float64)).astype(np.float32)
 
 
 def one_second(signal: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from fdigits.config import DATA
-from fdigits.data import corpus, datasets, download, features
+from fdigits.data import corpus, datasets, download, features, recordings
 from fdigits.data.corpus import MODALITIES, RECORDED, Corpus, Recordings
 from fdigits.data.datasets import Dataset
 from fdigits.errors import UserError
@@ -29,6 +29,7 @@ VERSIONS = {  # of the cache files' form and of what is in them
     "spectrogram": f"1.spectrogram.{features.SPECTROGRAM_VERSION}",
     "frames": f"1.frames.{features.FRAMES_VERSION}",
     "mean_mfcc": f"1.mean_mfcc.{features.MEAN_VERSION}",
+    "word": f"1.word.{recordings.VERSION}",
 }
 
 _FEATURES = {
@@ -36,6 +37,7 @@ _FEATURES = {
     "spectrogram": features.spectrogram,
     "frames": features.frames,
     "mean_mfcc": features.mean_mfcc,
+    "word": recordings.word,
 }
 _STAND_INS = {  # of MFCC
     "spectrogram": features.smoothed,
@@ -61,7 +63,8 @@ def load(
       modalities: what is wanted. Of each set it is the one that is offered and wanted, else the
         set's first: recordings are MFCC ("audio") unless another of `RECORDED` is wanted, which
         then stands in the place of "audio". Of `espeak`, which ships without recordings, those are
-        stand-ins (`features.smoothed`, `features.sounding`, `features.described`).
+        stand-ins (`features.smoothed`, `features.sounding`, `features.described`); of
+        words there is none.
 
     Raises:
       UserError: no such data set; missing files; a damaged or wrong file; something wanted of
@@ -81,15 +84,21 @@ def _wanted(dataset: Dataset, modalities: Collection[str]) -> str:
         absent = [m for m in RECORDED if m in modalities and m not in dataset.modalities]
         if absent:
             titles = " or ".join(MODALITIES[m].title for m in absent)
-            recorded = ", ".join(one.name for one in datasets.DATASETS.values() if one.recorded)
             raise UserError(
                 f"{dataset.name} has MFCC only, of unknown scale: {titles} need recordings, one of "
-                f"{recorded}"
+                f"{_recorded()}"
             )
         return dataset.modalities[0]
     if len(offered) > 1:
         raise UserError(f"{dataset.name} is read as one of {', '.join(offered)}, not as several")
     return (offered or dataset.modalities)[0]
+
+
+def _recorded() -> str:
+    """The data sets of whose recordings anything can be made."""
+    return ", ".join(
+        one.name for one in datasets.DATASETS.values() if one.recorded and not one.ships
+    )
 
 
 def _load_one(
@@ -135,6 +144,11 @@ def _shipped(dataset: Dataset, modality: str) -> dict[str, Corpus]:
     held = dataset.reader.read(dataset.name)
     if modality in held:
         return held
+    if modality not in _STAND_INS:
+        raise UserError(
+            f"{dataset.name} ships as MFCC: {MODALITIES[modality].title} need recordings, one of "
+            f"{_recorded()}"
+        )
     audio = held["audio"]
     return {modality: dataclasses.replace(audio, x=_STAND_INS[modality](audio.x))}
 

@@ -61,6 +61,16 @@ def decode(name: str, content: bytes) -> tuple[np.ndarray, int]:
     Raises:
       UserError: it is none; names it.
     """
+    samples, rate = channels(name, content)
+    return samples.mean(axis=1), rate
+
+
+def channels(name: str, content: bytes) -> tuple[np.ndarray, int]:
+    """Samples [T, channels] float32 in [-1, 1] and rate of a wav (or FLAC, OGG, MP3).
+
+    Raises:
+      UserError: it is none; names it.
+    """
     import soundfile
 
     try:
@@ -69,7 +79,7 @@ def decode(name: str, content: bytes) -> tuple[np.ndarray, int]:
         raise UserError(f"{name}: not a readable wav ({len(content)} bytes)") from error
     if not len(samples):
         raise UserError(f"{name}: a wav without samples")
-    return samples.mean(axis=1), rate
+    return samples, rate
 
 
 def read(

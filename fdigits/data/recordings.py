@@ -1,0 +1,228 @@
+"""A recording of a spoken word, brought to one form: 1.25 s at 8 kHz, the word in the middle.
+
+- Below 70 Hz nothing is speech: a constant and most of the mains' hum go.
+- The word is found where one of four bands of the spectrum rises clearly above its own noise, so
+  that a hiss ("six") counts as much as a vowel. What lasts for less than 50 ms is a click and does
+  not count. Gaps within a word (before the t of "eight") are bridged.
+- Of what surrounds the word 150 ms are kept on each side, which hold the faint ends that are
+  missed; the rest becomes zeros. So a trimmed recording and a long one look alike.
+- The loudest 50 ms have the same mean square in all words.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fdigits.data import features
+from fdigits.data.corpus import WORD
+from fdigits.errors import UserError
+
+RATE = 8_000  # Hz
+VERSION = 1  # of the words: a new one makes prepared words anew
+LEVEL = 0.15  # root of the mean square of the loudest 50 ms, of full scale
+
+_LOWEST = 70  # Hz
+_FRAME, _HOP = 200, 80  # samples: 25 ms, 10 ms
+_BANDS = (100, 600, 1_500, 2_600, 3_900)  # Hz, edges
+_STILL = 5  # frames of which the median counts: what is shorter than 50 ms does not
+_GAP = 22  # frames that are bridged within a word
+_SHORTEST = 6  # frames of a word
+_RISE = 8.0  # dB between noise and the loudest moments where there is a word
+_AROUND = 1_200  # samples kept on each side of the word
+_FADE = 80  # samples
+_SILENT = 1e-6  # of full scale
+
+
+class Heard(NamedTuple):
+    """What was heard in a recording."""
+
+    word: np.ndarray  # [10000] int16; without a word: the middle of what there is
+    digit: bool  # whether there is a word, which may be a digit
+    warnings: tuple[str, ...]  # what is doubtful, in words
+
+
+class _Found(NamedTuple):
+    """Where a recording's word is."""
+
+    start: int  # frame
+    stop: int  # the frame behind its last
+    rise: float  # dB of its loudest moments above the noise
+
+
+def read(path: Path | str) -> Heard:
+    """The word in a sound file: wav, FLAC, OGG or MP3 of any rate and number of channels.
+
+    Raises:
+      UserError: no such file, or one that holds no sound.
+    """
+    from fdigits.data.corpora import audio_files
+
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    channels, rate = audio_files.channels(str(path), content)
+    signal, mended = mono(channels)
+    heard = hear(signal, rate, str(path))
+    return heard._replace(warnings=mended + heard.warnings)
+
+
+def word(signal: np.ndarray, rate: int, name: str = "recording") -> np.ndarray:
+    """`hear`'s word [10000] int16 alone."""
+    return hear(signal, rate, name).word
+
+
+def hear(signal: np.ndarray, rate: int, name: str = "recording") -> Heard:
+    """Finds the word in a recording.
+
+    Args:
+      signal: mono samples [T], any level.
+      rate: samples per second.
+      name: what errors call it.
+
+    Raises:
+      UserError: no samples, not mono, or NaN or infinite samples.
+    """
+    samples = without_hum(at_rate(features.checked(signal, name), rate))
+    level = loudness(samples)
+    if level < _SILENT:
+        return Heard(np.zeros(WORD, np.int16), False, ("silence: no word is heard",))
+    energy_TxB = band_energies(samples)
+    found = find(energy_TxB)
+    if found is None:
+        whole = placed(samples / level, 0, len(samples))
+        return Heard(whole, False, (_nothing(energy_TxB),))
+    start, stop = found.start * _HOP, (found.stop - 1) * _HOP + _FRAME
+    kept = samples / loudness(samples[start:stop])
+    heard = placed(kept, start - _AROUND, stop + _AROUND)
+    return Heard(heard, True, _doubts(signal, found))
+
+
+def at_rate(signal: np.ndarray, rate: int) -> np.ndarray:
+    """`signal` [T] at 8 kHz, float32."""
+    import soxr
+
+    return soxr.resample(signal, rate, RATE) if rate != RATE else signal
+
+
+def without_hum(samples: np.ndarray) -> np.ndarray:
+    """`samples` [T] at 8 kHz without what is below 70 Hz: a Butterworth filter without delay."""
+    n = 1 << (len(samples) + RATE // 8).bit_length()
+    power = np.fft.rfftfreq(n, 1 / RATE) ** 8
+    filtered = np.fft.rfft(samples, n) * np.sqrt(power / (power + _LOWEST**8))
+    return np.fft.irfft(filtered, n)[: len(samples)].astype(np.float32)
+
+
+def loudness(samples: np.ndarray) -> float:
+    """Root of the mean square of the loudest 50 ms of `samples` [T]; clicks hardly count."""
+    frames = np.median(_neighbours(_mean_squares(samples), _STILL), -1)
+    return float(np.sqrt(frames.max()))
+
+
+def band_energies(samples: np.ndarray) -> np.ndarray:
+    """Decibels [frames, 4] of each band of `samples` [T], 80 below the loudest at least."""
+    windowed = _frames(samples) * np.hanning(_FRAME)
+    power = np.abs(np.fft.rfft(windowed, 256)) ** 2
+    edges = np.round(np.array(_BANDS) * 256 / RATE).astype(int)
+    bands = np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1)
+    return 10 * np.log10(np.maximum(bands, 1e-8 * bands.max() + 1e-30))
+
+
+def find(energy_TxB: np.ndarray) -> _Found | None:
+    """The word in the energies of the bands (dB), or None."""
+    still = np.median(_neighbours(energy_TxB, _STILL), -1)
+    noise, loud = np.percentile(still, 10, axis=0), still.max(0)
+    rise = loud - noise
+    if rise.max() < _RISE:
+        return None
+    least = np.maximum(loud - 30, max(loud.max() - 35, energy_TxB.max() - 40))
+    threshold = np.maximum(noise + np.maximum(5, 0.3 * rise), least)
+    over = np.where(rise >= _RISE, still - threshold, -1)
+    runs = _bridged(_runs((over > 0).any(1)))
+    excess = np.clip(over, 0, None).sum(1)
+    word = max(runs, key=lambda run: excess[slice(*run)].sum(), default=(0, 0))
+    if word[1] - word[0] < _SHORTEST:
+        return None
+    return _Found(*word, float(rise.max()))
+
+
+def placed(samples: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """`samples[start:stop]` in the middle of a word [10000] int16, loudness 1 at `LEVEL`.
+
+    Zeros where there are no samples; of more than 10,000 the loudest 10,000.
+    """
+    start, stop = max(start, 0), min(stop, len(samples))
+    if stop - start > WORD:
+        energy = np.concatenate([[0.0], np.cumsum(np.square(samples[start:stop], dtype=float))])
+        start += int(np.argmax(energy[WORD:] - energy[:-WORD]))
+        stop = start + WORD
+    piece = samples[start:stop] * (LEVEL * 32_768)
+    fade = np.minimum(1, (np.arange(len(piece)) + 0.5) / _FADE)
+    piece = np.clip(np.round(piece * fade * fade[::-1]), -32_768, 32_767).astype(np.int16)
+    before = (WORD - len(piece)) // 2
+    return np.pad(piece, (before, WORD - len(piece) - before))
+
+
+def _frames(samples: np.ndarray) -> np.ndarray:
+    """Windows [1 + (T - 200) // 80, 200] of `samples` [T]; one at least."""
+    enough = np.pad(samples, (0, max(0, _FRAME - len(samples))))
+    return np.lib.stride_tricks.sliding_window_view(enough, _FRAME)[::_HOP]
+
+
+def _mean_squares(samples: np.ndarray) -> np.ndarray:
+    return np.square(_frames(samples)).mean(1)
+
+
+def _neighbours(x: np.ndarray, n: int) -> np.ndarray:
+    """Of each row of `x` [T, ...] the `n` (odd) around it: [T, ..., n]."""
+    padding = ((n // 2, n // 2), *((0, 0),) * (x.ndim - 1))
+    return np.lib.stride_tricks.sliding_window_view(np.pad(x, padding, "edge"), n, axis=0)
+
+
+def _runs(active: np.ndarray) -> list[tuple[int, int]]:
+    """Start and stop of each stretch of True."""
+    change = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(int), [0]])))
+    return list(zip(change[::2].tolist(), change[1::2].tolist(), strict=True))
+
+
+def _bridged(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Runs whose gaps are no longer than a closure within a word are one."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in runs:
+        if joined and start - joined[-1][1] <= _GAP:
+            start = joined.pop()[0]
+        joined.append((start, stop))
+    return joined
+
+
+def _nothing(energy_TxB: np.ndarray) -> str:
+    still = np.median(_neighbours(energy_TxB, _STILL), -1)
+    if energy_TxB.max() - still.max() > 10:
+        return "nothing but a click: no word is heard"
+    return "nothing but a steady sound, as of noise, hum or a tone: no word is heard"
+
+
+def _doubts(signal: np.ndarray, found: _Found) -> tuple[str, ...]:
+    """Warnings about a word that was found."""
+    doubts = []
+    if (found.stop - found.start) * _HOP > WORD:
+        doubts.append("longer than one word: the loudest 1.25 s are taken")
+    if found.rise < 15:
+        doubts.append("the noise is nearly as loud as the word")
+    return tuple(doubts)
+
+
+def mono(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """One channel [T] of `samples` [T, channels], and a warning where their mean cancels out.
+
+    The mean, as everywhere; where it is 10 dB below the loudest channel, that channel.
+    """
+    mean = samples.mean(1)
+    power = np.square(samples - samples.mean(0), dtype=np.float64).mean(0)
+    if np.var(mean, dtype=np.float64) >= 0.1 * power.max():
+        return mean, ()
+    loudest = int(power.argmax())
+    if power.max() > 100 * np.delete(power, loudest).sum():  # others are silent, not opposite
+        return samples[:, loudest], ()
+    return samples[:, loudest], ("the channels cancel each other out: one of them is taken",)
