@@ -74,7 +74,7 @@ def read(trained: Trained, picture: Path | None, recording: Path | None) -> dict
     """
     inputs = {}
     if picture:
-        inputs["image"] = pictures.read(picture)[None]
+        inputs["image"] = pictures.read(picture).image[None]
     if recording:
         try:
             content = recording.read_bytes()
