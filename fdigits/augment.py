@@ -33,6 +33,7 @@ SHEAR = 0.3  # pixels to the side for each pixel down
 ASPECT = 0.2  # width times 0.8 to 1.2, height by as much the other way
 PERSPECTIVE = 0.25  # the far edge is smaller by up to this share
 GAMMA = 0.7  # ink to the power of exp(-.7) to exp(.7)
+GRAIN = 3.0  # times `NOISE`
 THICK, THIN = 1.0, 0.6  # pixels at each side of a stroke
 
 BATCH = 500  # pictures a call in `generate`
@@ -195,14 +196,15 @@ def _tilt(y, x, key, strength):
 
 
 def _handwriting(image, key, strength):
-    """Each of nine changes of pen, hand and camera with probability `strength`."""
-    chosen, *keys = jax.random.split(key, 6)
-    taken_9 = jax.random.bernoulli(chosen, strength, (9,)).astype(jnp.float32)
-    image = _thickness(image, keys[0], taken_9[0])
+    """Each of ten changes of pen, hand and camera with probability `strength`."""
+    chosen, grain, *keys = jax.random.split(key, 7)
+    taken_10 = jax.random.bernoulli(chosen, strength, (10,)).astype(jnp.float32)
+    image = _thickness(image, keys[0], taken_10[0])
     warp = _warped(_deform, _rotate, _shear, _stretch, _tilt, _translate)
-    image = warp(image, keys[1], taken_9[1:7] * jnp.array([1, 1, 1, 1, 1, 0.5]))
-    image = _blur(image, keys[2], taken_9[7])
-    return jnp.clip(_gamma(image, keys[3], taken_9[8]), 0, 1)
+    image = warp(image, keys[1], taken_10[1:7] * jnp.array([1, 1, 1, 1, 1, 0.5]))
+    image = _blur(image, keys[2], taken_10[7])
+    image = jnp.clip(_gamma(image, keys[3], taken_10[8]), 0, 1)
+    return _white_noise(image, keys[4], GRAIN * taken_10[9] * jax.random.uniform(grain))
 
 
 def nothing(image_BxHxWxC: jax.Array, key: jax.Array) -> jax.Array:

@@ -158,9 +158,10 @@ def hear(recording: Path, wanted: Collection[str]) -> _Read:
         content = recording.read_bytes()
     except OSError as error:
         raise UserError(f"{recording} cannot be read ({error})") from None
-    signal, rate = audio_files.decode(str(recording), content)
+    channels, rate = audio_files.channels(str(recording), content)
+    signal, mended = recordings.mono(channels)
     heard = recordings.hear(signal, rate, str(recording))
     made = {name: HEARD[name](signal, rate, str(recording)) for name in HEARD if name in wanted}
     if "word" in wanted:
         made["word"] = heard.word
-    return _Read(made, heard.digit, heard.warnings)
+    return _Read(made, heard.digit, mended + heard.warnings)
