@@ -119,7 +119,9 @@ def figures(answered: Sequence[Answered]) -> dict:
         "mean_of_sources": round(float(np.mean(list(of.values()))), 4),
         "worst_source": min(of.values()),
         "by_source": of,
-        "by_kind": by(answered, lambda item: item.about.split()[0] if item.source[:1] == "p" else ""),
+        "by_kind": by(
+            answered, lambda item: item.about.split()[0] if item.source[:1] == "p" else ""
+        ),
         "calibration_error": round(metrics.calibration_error(p_NxV, label_N), 4),
     }
 
@@ -148,9 +150,8 @@ def nothing_seen(rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
     """Pictures `[H, W]` or `[H, W, 3]` uint8 without a digit: paper, noise, photographs."""
     from skimage import data, util
 
-    whole = [data.astronaut(), data.camera(), data.coffee(), data.chelsea(), data.brick(),
-             data.grass(), data.gravel(), data.coins(), data.rocket(), data.page(), data.text()]  # fmt: skip
-    for picture in whole:
+    names = "astronaut brick camera chelsea coffee coins grass gravel page rocket text"
+    for picture in (getattr(data, name)() for name in names.split()):
         for _ in range(4):
             side = int(rng.integers(100, min(picture.shape[:2])))
             top, left = (int(rng.integers(n - side + 1)) for n in picture.shape[:2])
@@ -206,7 +207,7 @@ def draw(found: dict[str, list[Answered]], file: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    drawing, axes = plt.subplots(1, len(found), figsize=(8, 3.6), layout="constrained")
+    _, axes = plt.subplots(1, len(found), figsize=(8, 3.6), layout="constrained")
     for axis, (kind, answered) in zip(axes, found.items(), strict=True):
         p_NxV = np.array([one.probabilities for one in answered])
         label_N = np.array([one.item.digit for one in answered])

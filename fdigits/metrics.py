@@ -34,7 +34,7 @@ def summary(logits_NxV: np.ndarray, label_N: np.ndarray) -> dict:
 def reliability(
     p_NxV: np.ndarray, label_N: np.ndarray, bins: int = 15
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How sure, how often right, and how many, in bins of equal width that are not empty (Guo 2017).
+    """How sure, how often right, and how many, in bins of equal width, empty ones left out.
 
     Returns:
       Mean largest probability, accuracy and number of items, `[b]` each, b <= bins.

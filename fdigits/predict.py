@@ -43,7 +43,9 @@ def items(picture: Sequence[Path], recording: Sequence[Path], pairs: Path | None
     if len(set(counts.values())) > 1:
         told = " and ".join(f"{count} {kind}s" for kind, count in counts.items())
         raise UserError(f"{told}: say which belong together in a CSV, --pairs FILE")
-    return [dict(zip(files, together, strict=True)) for together in zip(*files.values(), strict=True)]
+    return [
+        dict(zip(files, together, strict=True)) for together in zip(*files.values(), strict=True)
+    ]
 
 
 def _files(given: Sequence[Path]) -> list[Path]:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fdigits import checkpoint, tasks, train
+from fdigits import tasks, train
 from fdigits.config import CLASSIFYING, choose, modern
 from fdigits.data import features, pipeline
 from fdigits.data.corpus import MODALITIES, STANDARDISED
@@ -116,6 +116,8 @@ def load(workdir: Path, epoch: int = 0) -> Trained:
     Raises:
       UserError: there is no finished run, none of this code, or no checkpoint of that epoch.
     """
+    from fdigits import checkpoint  # Orbax takes a second, which shipped weights do without
+
     try:
         config = _config(workdir)
         if not epoch:
