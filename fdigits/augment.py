@@ -1,8 +1,8 @@
 """Augmentations of pictures: a batch and a key in, a batch out (R4, Problem 2; Figure 5).
 
-R4 names the seven and gives no magnitudes. Those here keep a digit readable even where `combined`
+R4 names seven and gives no magnitudes. Those here keep a digit readable even where `combined`
 takes all seven, and scale with the side of the picture: pixels are told for a side of 28. Ink is 1,
-paper 0, and paper lies all around.
+paper 0, and paper lies all around. `handwriting` is ours: what pens, hands and cameras change.
 
 Every function takes `(image_BxHxWxC, key, strength)`: float32 within 0..1; one key, or one for each
 picture; one strength within 0..1, or one for each picture. It returns the same shape and range.
@@ -29,6 +29,12 @@ ZOOM = 0.15  # times 0.85 to 1.15: a digit of 20 pixels has 17 to 23
 # Simard, Steinkraus & Platt 2003: sigma 4 pixels, alpha 34, which moves by 1.4 pixels (rms) along
 # each axis.
 ELASTIC_SIGMA, ELASTIC_ALPHA = 4 / 28, 34 / 28
+SHEAR = 0.3  # pixels to the side for each pixel down
+ASPECT = 0.2  # width times 0.8 to 1.2, height by as much the other way
+PERSPECTIVE = 0.25  # the far edge is smaller by up to this share
+GAMMA = 0.7  # ink to the power of exp(-.7) to exp(.7)
+GRAIN = 3.0  # times `NOISE`
+THICK, THIN = 1.0, 0.6  # pixels at each side of a stroke
 
 BATCH = 500  # pictures a call in `generate`
 
@@ -145,6 +151,109 @@ def _combined(image, key, strength):
     return _cutout(image, keys[3], taken_7[6])
 
 
+def _thickness(image, key, strength):
+    """Strokes thicker by up to `THICK` pixels at each side, or thinner by up to `THIN`."""
+    around = ((1, 1), (1, 1), (0, 0))
+    padded = jnp.pad(image, around)
+    places = [padded[i : i + image.shape[0], j : j + image.shape[1]] for i, j in np.ndindex(3, 3)]
+    thick, thin = functools.reduce(jnp.maximum, places), functools.reduce(jnp.minimum, places)
+    amount = strength * jax.random.uniform(key, minval=-THIN, maxval=THICK)
+    return jnp.where(amount > 0, _mix(image, thick, amount), _mix(image, thin, -amount))
+
+
+def _blur(image, key, strength):
+    """Mixes in the picture blurred by a Gaussian with sigma 1 pixel of 28."""
+    across = [_gaussian(n, n / 28) for n in image.shape[:2]]
+    blurred = jnp.einsum("ab,bwc,vw->avc", across[0], image, across[1])
+    return _mix(image, blurred, strength * jax.random.uniform(key))
+
+
+def _gamma(image, key, strength):
+    """Grey rims of strokes darker or lighter: ink to a power."""
+    return image ** jnp.exp(strength * _within(key, GAMMA))
+
+
+def _mix(image, other, share):
+    return image + share * (other - image)
+
+
+def _shear(y, x, key, strength):
+    """Slants by up to `SHEAR`."""
+    return y, x + strength * _within(key, SHEAR) * y
+
+
+def _stretch(y, x, key, strength):
+    """Wider and lower, or narrower and higher, by up to `ASPECT`."""
+    factor = jnp.exp(strength * _within(key, ASPECT))
+    return y * factor, x / factor
+
+
+def _tilt(y, x, key, strength):
+    """Seen from the side: one edge of the picture is up to `PERSPECTIVE` smaller."""
+    down, right = strength * _within(key, PERSPECTIVE, (2,)) / np.array(y.shape)
+    near = 1 + down * y + right * x
+    return y * near, x * near
+
+
+def _handwriting(image, key, strength):
+    """Each of ten changes of pen, hand and camera with probability `strength`."""
+    chosen, grain, *keys = jax.random.split(key, 7)
+    taken_10 = jax.random.bernoulli(chosen, strength, (10,)).astype(jnp.float32)
+    image = _thickness(image, keys[0], taken_10[0])
+    warp = _warped(_deform, _rotate, _shear, _stretch, _tilt, _translate)
+    image = warp(image, keys[1], taken_10[1:7] * jnp.array([1, 1, 1, 1, 1, 0.5]))
+    image = _blur(image, keys[2], taken_10[7])
+    image = jnp.clip(_gamma(image, keys[3], taken_10[8]), 0, 1)
+    return _white_noise(image, keys[4], GRAIN * taken_10[9] * jax.random.uniform(grain))
+
+
+def nothing(image_BxHxWxC: jax.Array, key: jax.Array) -> jax.Array:
+    """Pictures that hold no digit, or more than one, of the same shape, made of some that do.
+
+    A quarter each: blots and textures (smoothed noise above a level), a digit whose sixteen tiles
+    are shuffled, two digits side by side, and nearly blank paper.
+    """
+    kind, other = jax.random.split(key)
+    made = jnp.stack(
+        [
+            over_batch(_blots)(image_BxHxWxC, key, 1.0),
+            over_batch(_shuffled)(image_BxHxWxC, key, 1.0),
+            _side_by_side(image_BxHxWxC),
+            0.2 * over_batch(_blots)(image_BxHxWxC, other, 1.0),
+        ]
+    )
+    chosen_B = jax.random.randint(kind, (len(image_BxHxWxC),), 0, len(made))
+    return made[chosen_B, jnp.arange(len(image_BxHxWxC))]
+
+
+def _blots(image, key, strength):
+    """Noise of a random smoothness, where it is above a random level."""
+    noise, smooth, level = jax.random.split(key, 3)
+    field = jax.random.normal(noise, (image.size,)).reshape(image.shape)
+    smoother = [jnp.einsum("ab,bwc,vw->avc", g, field, g) for g in _smoothers(image.shape)]
+    field = jnp.stack([field, *smoother])[jax.random.randint(smooth, (), 0, len(smoother) + 1)]
+    field /= field.std()
+    least = jax.random.uniform(level, minval=0.0, maxval=1.5)
+    return strength * jnp.clip((field - least) / 0.3, 0, 1)
+
+
+def _smoothers(shape):
+    return [_gaussian(shape[0], sigma * shape[0] / 28) for sigma in (0.7, 1.3, 2.5)]
+
+
+def _shuffled(image, key, strength):
+    """The sixteen tiles of a picture in a random order."""
+    tiles = image.reshape(4, image.shape[0] // 4, 4, image.shape[1] // 4, -1).swapaxes(1, 2)
+    moved = jax.random.permutation(key, tiles.reshape(16, *tiles.shape[2:])).reshape(tiles.shape)
+    return strength * moved.swapaxes(1, 2).reshape(image.shape)
+
+
+def _side_by_side(image_BxHxWxC):
+    """Each picture and the batch's next, half as wide."""
+    narrow = image_BxHxWxC.reshape(*image_BxHxWxC.shape[:2], -1, 2, image_BxHxWxC.shape[-1]).max(3)
+    return jnp.concatenate([narrow, jnp.roll(narrow, 1, 0)], 2)
+
+
 white_noise = over_batch(_white_noise)
 brightness = over_batch(_brightness)
 cutout = over_batch(_cutout)
@@ -153,6 +262,13 @@ translation = over_batch(_warped(_translate))
 zoom = over_batch(_warped(_scale))
 elastic = over_batch(_warped(_deform))
 combined = over_batch(_combined)
+thickness = over_batch(_thickness)
+blur = over_batch(_blur)
+gamma = over_batch(_gamma)
+shear = over_batch(_warped(_shear))
+stretch = over_batch(_warped(_stretch))
+perspective = over_batch(_warped(_tilt))
+handwriting = over_batch(_handwriting)
 
 AUGMENTATIONS = dict(
     white_noise=white_noise,
@@ -163,6 +279,13 @@ AUGMENTATIONS = dict(
     zoom=zoom,
     elastic=elastic,
     combined=combined,
+    thickness=thickness,
+    blur=blur,
+    gamma=gamma,
+    shear=shear,
+    stretch=stretch,
+    perspective=perspective,
+    handwriting=handwriting,
 )
 
 

@@ -38,6 +38,7 @@ CLASSIFIER = dict(  # the models of the task `classify`; a model takes the field
     weights="",  # "imagenet": of mobilenet, through Keras; "" = from scratch
     norm=False,  # BatchNorm after each dense layer of frames and code
 )
+CLASSIFYING = ("classify", "recognise")  # tasks whose models these are
 OLD_FIELDS = {"reported": "paper"}
 OLD_WORDS = {"protocol": {"report": "paper"}, "data.split": {"report": "paper"}}
 
@@ -155,7 +156,7 @@ def modern(held: Mapping) -> dict:
     """
     found = _translated(held)
     task = found.get("task", "classify")
-    model = CLASSIFIER if task == "classify" else {}
+    model = CLASSIFIER if task in CLASSIFYING else {}
     return _filled(found, json.loads(base("", "", task, model).to_json()))
 
 

@@ -29,3 +29,26 @@ def summary(logits_NxV: np.ndarray, label_N: np.ndarray) -> dict:
     """`classification` as plain numbers and lists, and `n`."""
     found = jax.device_get(classification(logits_NxV, label_N))
     return {name: value.tolist() for name, value in found.items()} | {"n": len(label_N)}
+
+
+def reliability(
+    p_NxV: np.ndarray, label_N: np.ndarray, bins: int = 15
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How sure, how often right, and how many, in bins of equal width, empty ones left out.
+
+    Returns:
+      Mean largest probability, accuracy and number of items, `[b]` each, b <= bins.
+    """
+    confidence_N, right_N = p_NxV.max(1), p_NxV.argmax(1) == label_N
+    bin_N = np.minimum((confidence_N * bins).astype(int), bins - 1)
+    n = np.bincount(bin_N, minlength=bins)
+    held = n > 0
+    sums = (np.bincount(bin_N, x, minlength=bins)[held] for x in (confidence_N, right_N))
+    confidence, right = (total / n[held] for total in sums)
+    return confidence, right, n[held]
+
+
+def calibration_error(p_NxV: np.ndarray, label_N: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: the mean distance of probability and accuracy (Guo 2017)."""
+    confidence, right, n = reliability(p_NxV, label_N, bins)
+    return float((abs(confidence - right) * n).sum() / n.sum())

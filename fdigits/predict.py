@@ -1,93 +1,127 @@
-"""A finished run applied to other inputs: a picture, a recording, or another data set.
+"""The digit in a person's own picture, recording, or both; or a run tested on another data set.
 
-python -m fdigits.predict RUN --picture seven.png --recording seven.wav
-python -m fdigits.predict RUN --data gsc_digits --data-dir data
-python -m fdigits.predict RUN --data mnist --part test
+python -m fdigits.predict --picture seven.jpg --recording seven.wav
+python -m fdigits.predict --picture photos/ more/*.png --json
+python -m fdigits.predict RUN --pairs pairs.csv
+python -m fdigits.predict RUN --data gsc_digits --data-dir data [--part test]
+
+Without RUN, the workdir of a finished run, the weights that come with fdigits are used.
 """
 
 import argparse
-from collections.abc import Mapping
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 
-from fdigits import train
 from fdigits.config import DATA
 from fdigits.console import console
-from fdigits.data import datasets, features, pairing, pictures, pipeline, prepare
-from fdigits.data.corpora import audio_files
-from fdigits.data.corpus import PARTS
+from fdigits.data.corpus import CLASSES, PARTS
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.trained import Trained, load, sources
+from fdigits.recogniser import Recogniser, Recognition
 
-HEARD = {
-    "audio": features.mfcc,
-    "spectrogram": features.spectrogram,
-    "frames": lambda *recording: features.padded([features.frames(*recording)])[0],
-    "mean_mfcc": features.mean_mfcc,
-}
+Item = dict[str, Path]  # "picture" and "recording", as given
+KINDS = ("picture", "recording")
+UNREADABLE = 1  # exit status when a file among several could not be read
 
 
-def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path, part: str = "") -> dict:
-    """Metrics on a data set the run was not trained on: all items, or those of an official part.
+def items(picture: Sequence[Path], recording: Sequence[Path], pairs: Path | None) -> list[Item]:
+    """What is to be recognised, in order; a folder stands for the files in it.
 
     Raises:
-      UserError: there are no items of that part.
+      UserError: a folder without files, a CSV without pairs, or pictures and recordings of which
+        nobody says what belongs together.
     """
-    raw = sources(trained.config, trained.task, trained.workdir)
-    reads = tuple(raw.values())
-    corpora = prepare.load(data, data_dir, cache_dir, reads)
-    rows = {m: np.flatnonzero((c.part == part) | (not part)) for m, c in corpora.items()}
-    if not all(map(len, rows.values())):
-        raise UserError(f"{data} has no {part} part")
-    everything = pairing.Split("test", corpora, rows, datasets.is_paired(data), seed=0, reads=reads)
-    arrays = trained.arrays({modality: corpus.x for modality, corpus in corpora.items()})
-    for name, modality in raw.items():
-        if name != modality:
-            everything = everything.renamed(modality, name)
-    evaluate = train.make_evaluate_chunk(trained.task.evaluate)
-    padded = pipeline.evaluation_rows(everything, train.EVALUATION_BATCH)
-    outputs = train.evaluate(evaluate, trained, padded, pipeline.make_feeder("device", arrays))
-    return trained.task.summary(outputs, everything.examples()["label"])
+    if pairs:
+        return _pairs(pairs)
+    files = {"picture": _files(picture), "recording": _files(recording)}
+    files = {kind: found for kind, found in files.items() if found}
+    counts = {kind: len(found) for kind, found in files.items()}
+    if len(set(counts.values())) > 1:
+        told = " and ".join(f"{count} {kind}s" for kind, count in counts.items())
+        raise UserError(f"{told}: say which belong together in a CSV, --pairs FILE")
+    return [
+        dict(zip(files, together, strict=True)) for together in zip(*files.values(), strict=True)
+    ]
 
 
-def probabilities(trained: Trained, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Class probabilities `[N, 10]` of modalities as a corpus holds them, as far as they are read.
+def _files(given: Sequence[Path]) -> list[Path]:
+    found = []
+    for path in given:
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".")
+        if path.is_dir() and not inside:
+            raise UserError(f"{path} holds no files")
+        found += inside if path.is_dir() else [path]
+    return found
 
-    Pictures `[N,28,28]` uint8, MFCC `[N,39,13]`, not yet standardised, spectrograms `[N,128,128]`
-    uint8, frames `[N,T,14]`, means `[N,40]`.
+
+def _pairs(path: Path) -> list[Item]:
+    """Rows of a CSV with the columns picture and recording, either of which may be empty."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as a CSV ({error})") from None
+    given = [{kind: path.parent / row[kind] for kind in KINDS if row.get(kind)} for row in rows]
+    if not all(given) or not given:
+        raise UserError(f"{path}: each row needs a picture or a recording, in columns so called")
+    return given
+
+
+def recognised(recognise: Recogniser, given: Sequence[Item]) -> Iterator[tuple[Recognition, bool]]:
+    """Each item's recognition, and whether its files could be read; one alone must be readable.
 
     Raises:
-      UserError: a modality is missing, or the run names no digits.
+      UserError: the only item's file cannot be read, or the run cannot do with what is given.
     """
-    arrays = trained.arrays(inputs)
-    outputs = jax.jit(trained.task.evaluate)(trained.params, trained.batch_stats, arrays)
-    return np.asarray(trained.task.probabilities(outputs))
-
-
-def read(trained: Trained, picture: Path | None, recording: Path | None) -> dict[str, np.ndarray]:
-    """One item of what the run reads, from a person's files.
-
-    Raises:
-      UserError: a file that is no picture or no recording.
-    """
-    inputs = {}
-    if picture:
-        inputs["image"] = pictures.read(picture)[None]
-    if recording:
+    for item in given:
         try:
-            content = recording.read_bytes()
-        except OSError as error:
-            raise UserError(f"{recording} cannot be read ({error})") from None
-        signal, rate = audio_files.decode(str(recording), content)
-        for modality in sources(trained.config, trained.task, trained.workdir).values():
-            if modality in HEARD:
-                inputs[modality] = HEARD[modality](signal, rate, str(recording))[None]
-    return inputs
+            yield recognise(**item), True
+        except UserError as error:
+            if len(given) == 1:
+                raise
+            names = [str(item[kind]) if kind in item else None for kind in KINDS]
+            yield Recognition(None, (1 / CLASSES,) * CLASSES, *names, {}, (str(error),)), False
 
 
-def told(tested: Mapping) -> str:
+def told(found: Recognition, named: bool) -> Iterator[str]:
+    """A recognition in lines for people: the likeliest digits, and what is doubtful.
+
+    Args:
+      named: the files' names stand first.
+    """
+    if named:
+        yield " + ".join(name for name in (found.picture, found.recording) if name)
+    if found.digit is None:
+        yield "no digit"
+    else:
+        for digit in np.argsort(found.probabilities)[::-1][:3]:
+            yield f"{digit}  {found.probabilities[digit]:.4f}"
+    if len(found.modalities) > 1:
+        for kind, one in found.modalities.items():
+            digit = "no digit" if one.digit is None else one.digit
+            yield f"the {kind} alone: {digit}  {max(one.probabilities):.4f}"
+    yield from (f"! {warning}" for warning in found.warnings)
+
+
+def show(found: Sequence[Path], file: Path) -> None:
+    """Writes pictures as the model sees them, side by side and enlarged, to `file`."""
+    from PIL import Image
+
+    from fdigits.data import pictures
+
+    seen = np.concatenate([pictures.read(path).image for path in found], 1)
+    enlarged = Image.fromarray(seen).resize((8 * seen.shape[1], 8 * seen.shape[0]), 0)
+    try:
+        enlarged.save(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--show {file}: cannot be written ({error})") from None
+
+
+def summed(tested: Mapping) -> str:
     """A summary in one line."""
     words = [
         f"{name.replace('macro_f1', 'macro-F1').replace('_', ' ')} {value:.4f}"
@@ -103,26 +137,53 @@ def told(tested: Mapping) -> str:
 
 @exit_cleanly
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="workdir of a finished run")
-    parser.add_argument("--picture", type=Path, help="image file of one digit")
-    parser.add_argument("--recording", type=Path, help="wav file of one digit word")
-    parser.add_argument("--data", help="test on all items of this data set instead")
+    args = parsed()
+    if args.data:
+        from fdigits import evaluate, trained
+
+        run = trained.load(args.run)
+        tested = evaluate.test_on(run, args.data, args.data_dir, args.cache, args.part)
+        on = f"{args.data} {args.part}".strip()
+        console.print(f"{run.config.name} on {on}: {summed(tested)}")
+        return
+    given = items(args.picture, args.recording, args.pairs)
+    if args.show:
+        show([item["picture"] for item in given if "picture" in item], args.show)
+    unreadable = 0
+    for found, readable in recognised(Recogniser(args.run), given):
+        unreadable += not readable
+        if args.json:
+            print(json.dumps(found.json(), ensure_ascii=False), flush=True)
+        else:
+            console.print("\n".join(told(found, len(given) > 1)), highlight=False, markup=False)
+    if unreadable:
+        sys.exit(UNREADABLE)
+
+
+def parsed() -> argparse.Namespace:
+    """The command line; what cannot go together is refused."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, nargs="?", help="workdir of a finished run")
+    files = dict(type=Path, nargs="+", action="extend", default=[], metavar="FILE")
+    parser.add_argument("--picture", **files, help="pictures of one digit each, or folders")
+    parser.add_argument("--recording", **files, help="recordings of one word each, or folders")
+    parser.add_argument("--pairs", type=Path, help="CSV with the columns picture and recording")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line and item")
+    parser.add_argument("--show", type=Path, help="picture file for what the model sees")
+    parser.add_argument("--data", help="test RUN on all items of this data set instead")
     parser.add_argument("--part", default="", choices=PARTS, help="of it alone")
     parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
     parser.add_argument("--cache", type=Path, default=Path(DATA["cache"]))
     args = parser.parse_args()
     if args.part and not args.data:
         parser.error("--part is a part of --data, which is not given")
-    trained = load(args.run)
-    if args.data:
-        tested = test_on(trained, args.data, args.data_dir, args.cache, args.part)
-        on = f"{args.data} {args.part}".strip()
-        console.print(f"{trained.config.name} on {on}: {told(tested)}")
-        return
-    p = probabilities(trained, read(trained, args.picture, args.recording))[0]
-    for digit in np.argsort(-p)[:3]:
-        console.print(f"{digit}  {p[digit]:.4f}")
+    if args.data and not args.run:
+        parser.error("--data tests a RUN, which is not given")
+    if bool(args.picture or args.recording) + bool(args.pairs) + bool(args.data) != 1:
+        parser.error("give --picture and --recording, or --pairs, or --data")
+    return args
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fdigits import checkpoint, tasks, train
-from fdigits.config import choose, modern
+from fdigits import tasks, train
+from fdigits.config import CLASSIFYING, choose, modern
 from fdigits.data import features, pipeline
 from fdigits.data.corpus import MODALITIES, STANDARDISED
 from fdigits.errors import UserError
@@ -18,6 +18,8 @@ from fdigits.models import classifiers
 from fdigits.tasks.task import blank_batch
 
 STATISTICS = "statistics.json"
+SHIPPED = Path(__file__).parent / "pretrained"
+WEIGHTS = "weights.msgpack"  # `params` and `batch_stats`, float16
 Arrays = dict[str, np.ndarray]
 
 
@@ -114,6 +116,8 @@ def load(workdir: Path, epoch: int = 0) -> Trained:
     Raises:
       UserError: there is no finished run, none of this code, or no checkpoint of that epoch.
     """
+    from fdigits import checkpoint  # Orbax takes a second, which shipped weights do without
+
     try:
         config = _config(workdir)
         if not epoch:
@@ -136,10 +140,29 @@ def load(workdir: Path, epoch: int = 0) -> Trained:
     return trained
 
 
+def shipped() -> Trained:
+    """The weights that come with fdigits, of `configs/strangers.py:both`."""
+    from flax import serialization
+
+    config = ConfigDict(modern_config(json.loads((SHIPPED / "config.json").read_text())))
+    weights = serialization.msgpack_restore((SHIPPED / WEIGHTS).read_bytes())
+    weights = jax.tree.map(lambda x: x.astype(np.float32), weights)
+    return Trained(config, tasks.make(config), *weights.values(), None, SHIPPED)
+
+
+def thresholds(workdir: Path) -> dict[str, float]:
+    """The least probability of a digit in a "picture" and in a "recording": below it there is none.
+
+    Only the shipped weights have some; a run always names a digit.
+    """
+    file = workdir / "thresholds.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
 def modern_config(held: Mapping) -> dict:
     """A run's `config.json` as this code writes it, without what its model never read."""
     found = modern(held)
-    if found["task"] == "classify":
+    if found["task"] in CLASSIFYING:
         read = classifiers.fields(ConfigDict(found["model"]))
         unread = {name: x for name, x in classifiers.DEFAULTS.items() if name not in read}
         found["model"] |= json.loads(json.dumps(unread))

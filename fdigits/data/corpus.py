@@ -41,7 +41,13 @@ MODALITIES = {  # in the order in which an example's parts are named
     # samples of one spoken word, which lies in the middle, all of one loudness
     "word": Modality("int16", (WORD,), (WORD,), "words"),
 }
-RECORDED = ("audio", "spectrogram", "frames", "mean_mfcc", "word")  # can be made of recordings
+RECORDED = (
+    "audio",
+    "spectrogram",
+    "frames",
+    "mean_mfcc",
+    "word",
+)  # what can be made of a recording
 STANDARDISED = ("audio", "frames", "mean_mfcc")  # what models read standardised
 
 

@@ -130,6 +130,43 @@ class LateFusion(nn.Module):
         return {"image": image, "audio": audio, "logits": sum(logits) / 2}
 
 
+class Experts(nn.Module):
+    """The product of the opinions of two classifiers, each as strong as it is sure of its input.
+
+    p(digit | both) ~ p(digit | picture)^a p(digit | word)^b: for a = b = 1 it is what follows where
+    the two err independently. Here a and b are the exponential of a dense layer of the embedding,
+    which starts at 0 and learns how far an expert can be trusted on such an item. Either modality
+    may be absent. In training one of the two is left out for a third of the items each.
+    """
+
+    image_encoder: nn.Module
+    image_head: nn.Module
+    word_encoder: nn.Module
+    word_head: nn.Module
+
+    @nn.compact
+    def __call__(self, batch: Mapping[str, jax.Array], train: bool) -> dict[str, jax.Array]:
+        """Returns `logits` `[B, 10]` and the embeddings `image` and `word` `[B, D]`, as given."""
+        experts = {
+            "image": (self.image_encoder, self.image_head),
+            "word": (self.word_encoder, self.word_head),
+        }
+        outputs, opinions = {}, []
+        for name, (encoder, head) in experts.items():
+            if name in batch:
+                # Experts are frozen: they act as in use.
+                outputs[name] = embedding = encoder(batch[name], False)
+                trust = jnp.exp(
+                    Dense(1, kernel_init=nn.initializers.zeros, name=f"{name}_trust")(embedding)
+                )
+                opinions.append(trust * nn.log_softmax(head(embedding)))
+        heard_BxM = jnp.ones((len(opinions[0]), len(opinions)))
+        if train:
+            left_out_B = jax.random.randint(self.make_rng("dropout"), (len(heard_BxM),), 0, 3)
+            heard_BxM = 1 - jax.nn.one_hot(left_out_B, len(opinions))
+        return outputs | {"logits": jnp.einsum("bm,mbv->bv", heard_BxM, jnp.stack(opinions))}
+
+
 def modalities(model: ConfigDict) -> tuple[str, ...]:
     """The inputs that a model reads."""
     return _chosen(model) or (model.name,)

@@ -23,6 +23,7 @@ from fdigits.report.style import png
 
 PAGES: dict[str, Callable[[Runs, bool], Iterator[Block]]] = {  # task -> the blocks of its own
     "classify": classify.blocks,
+    "recognise": classify.blocks,
     "autoencode": autoencode.blocks,
     "gan": generate.blocks,
     "cvae": generate.blocks,

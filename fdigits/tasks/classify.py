@@ -42,6 +42,10 @@ class Classify(Task):
     def reads(self) -> tuple[str, ...]:
         return classifiers.modalities(self.config.model)
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        return () if self.config.model.name == "experts" else self.reads
+
     def started(self, params, batch_stats):
         """With `model.weights="imagenet"` the base of MobileNetV2 is Keras'."""
         if self.config.model.get("weights") != "imagenet":
@@ -58,18 +62,27 @@ class Classify(Task):
 
     def loss(self, params, batch_stats, batch: Batch, key: jax.Array):
         """The config's loss and the model's penalties; aux: new statistics, loss and accuracy."""
-        outputs, mutated = self.model.apply(
+        outputs, mutated = self.trained(params, batch_stats, batch, key)
+        logits = outputs["logits"].astype(jnp.float32)
+        loss, told = self.told(logits, batch["label"], mutated)
+        return loss, (mutated.get("batch_stats", {}), told)
+
+    def trained(self, params, batch_stats, batch: Batch, key: jax.Array):
+        """The model's outputs in training, and its new statistics and penalties."""
+        return self.model.apply(
             {"params": self.cast(params), "batch_stats": batch_stats},
             self.inputs(batch, key),
             train=True,
             rngs={"dropout": key},
             mutable=["batch_stats", "losses"],
         )
-        logits, label = outputs["logits"].astype(jnp.float32), batch["label"]
-        loss = self._error(logits, label)
-        told = {"loss": loss, "accuracy": (logits.argmax(-1) == label).mean()}
+
+    def told(self, logits_BxV: jax.Array, label_B: jax.Array, mutated):
+        """The loss with the model's penalties, and the loss without them and the accuracy."""
+        loss = self._error(logits_BxV, label_B)
+        right = (logits_BxV.argmax(-1) == label_B).mean()
         penalties = jax.tree.leaves(mutated.get("losses", {}))
-        return loss + sum(penalties), (mutated.get("batch_stats", {}), told)
+        return loss + sum(penalties), {"loss": loss, "accuracy": right}
 
     def evaluate(self, params, batch_stats, batch: Batch) -> Outputs:
         """`logits` `[B, 10]` and the embeddings, without dropout, float32."""

@@ -105,7 +105,11 @@ class ClassifyByEncoder(Classify):
         return cls(Classifier("audio", Encoder(), Head()), config)
 
 
-KINDS = dict(autoencode=Autoencode, encoded=ClassifyCodes, frozen=ClassifyByEncoder)
+KINDS = {
+    "autoencode": f"{__name__}.Autoencode",
+    "encoded": f"{__name__}.ClassifyCodes",
+    "frozen": f"{__name__}.ClassifyByEncoder",
+}
 
 
 def config(kind: str = "encoded"):

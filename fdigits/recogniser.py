@@ -1,0 +1,167 @@
+"""The digit that someone wrote, said, or both.
+
+from fdigits import Recogniser
+recognise = Recogniser()
+recognise(picture="7.jpg", recording="7.wav").digit
+"""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from fdigits import trained
+from fdigits.data import features, pictures, recordings
+from fdigits.data.corpora import audio_files
+from fdigits.errors import UserError
+
+HEARD = {
+    "audio": features.mfcc,
+    "spectrogram": features.spectrogram,
+    "frames": lambda *recording: features.padded([features.frames(*recording)])[0],
+    "mean_mfcc": features.mean_mfcc,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Opinion:
+    """What is seen or heard in one file, or in both together."""
+
+    digit: int | None  # None: no digit
+    probabilities: tuple[float, ...]  # of the ten digits, were there one
+
+
+@dataclasses.dataclass(frozen=True)
+class Recognition(Opinion):
+    """What is recognised in a picture, a recording, or both together."""
+
+    picture: str | None
+    recording: str | None
+    modalities: dict[str, Opinion]  # "picture", "recording": each one's own, where the model has it
+    warnings: tuple[str, ...]
+
+    def json(self) -> dict:
+        """The fields as plain values."""
+        return dataclasses.asdict(self)
+
+
+class _Read(NamedTuple):
+    """A person's file as models read it."""
+
+    inputs: dict[str, np.ndarray]  # modality -> one item, as a corpus holds it
+    digit: bool  # False: whoever read it saw or heard none
+    warnings: tuple[str, ...]
+
+
+class Recogniser:
+    """A finished run, or the weights that come with fdigits, for a person's own files.
+
+    Args:
+      run: the workdir of a finished run; None for the shipped weights.
+
+    Raises:
+      UserError: no finished run there.
+    """
+
+    def __init__(self, run: Path | str | None = None):
+        self.trained = trained.load(Path(run)) if run else trained.shipped()
+        self.least = trained.thresholds(self.trained.workdir)
+        self._evaluate = jax.jit(self.trained.task.evaluate)
+        self._sources = trained.sources(
+            self.trained.config, self.trained.task, self.trained.workdir
+        ).values()
+
+    def __call__(
+        self, picture: Path | str | None = None, recording: Path | str | None = None
+    ) -> Recognition:
+        """The digit of a picture, of a recording, or of both.
+
+        Raises:
+          UserError: neither is given; a file that cannot be read; what the run reads is not given
+            and it was not trained to do without.
+        """
+        read = self._read(picture, recording)
+        opinions = {kind: self._opinion(kind, one) for kind, one in read.items() if self._alone}
+        warnings = [f"{kind}: {text}" for kind, one in read.items() for text in one.warnings]
+        warnings += [
+            f"{kind}: unlike any digit that the model has learnt"
+            for kind, opinion in opinions.items()
+            if opinion.digit is None and read[kind].digit
+        ]
+        if opinions:
+            joint = together(list(opinions.values()))
+            if len({opinion.digit for opinion in opinions.values()} - {None}) > 1:
+                told = ", ".join(f"the {kind} {one.digit}" for kind, one in opinions.items())
+                warnings.append(f"the two disagree: {told}")
+        else:
+            inputs = {name: x for one in read.values() for name, x in one.inputs.items()}
+            joint = _opinion(self.probabilities(inputs), all(one.digit for one in read.values()))
+        names = [str(file) if file is not None else None for file in (picture, recording)]
+        return Recognition(joint.digit, joint.probabilities, *names, opinions, tuple(warnings))
+
+    @property
+    def _alone(self) -> bool:
+        """Whether one modality is enough."""
+        return not self.trained.task.given or len(self._sources) == 1
+
+    def _read(self, picture, recording) -> dict[str, _Read]:
+        """What the model reads of the files: "picture", "recording"."""
+        read = {}
+        if picture is not None and "image" in self._sources:
+            seen = pictures.read(Path(picture))
+            read["picture"] = _Read({"image": seen.image}, seen.digit, seen.warnings)
+        if recording is not None and (wanted := set(self._sources) - {"image"}):
+            read["recording"] = hear(Path(recording), wanted)
+        if not read:
+            kinds = ["picture"] if "image" in self._sources else []
+            kinds += ["recording"] if set(self._sources) - {"image"} else []
+            raise UserError(f"{self.trained.config.name} reads a {' or a '.join(kinds)}: give one")
+        return read
+
+    def _opinion(self, kind: str, one: _Read) -> Opinion:
+        p_V = self.probabilities(one.inputs)
+        return _opinion(p_V, one.digit and p_V.max() >= self.least.get(kind, 0))
+
+    def probabilities(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """`[10]` of one item, whose modalities are as a corpus holds them.
+
+        Raises:
+          UserError: one is missing, or the run names no digits.
+        """
+        arrays = self.trained.arrays({name: x[None] for name, x in inputs.items()})
+        outputs = self._evaluate(self.trained.params, self.trained.batch_stats, arrays)
+        return np.asarray(self.trained.task.probabilities(outputs))[0]
+
+
+def together(opinions: Sequence[Opinion]) -> Opinion:
+    """The product of opinions: of those that see or hear a digit, if there are some."""
+    sure = [one for one in opinions if one.digit is not None]
+    log_p_V = sum(np.log(np.maximum(one.probabilities, 1e-12)) for one in sure or opinions)
+    p_V = np.exp(log_p_V - log_p_V.max())
+    return _opinion(p_V / p_V.sum(), bool(sure))
+
+
+def _opinion(p_V: np.ndarray, digit: bool) -> Opinion:
+    return Opinion(int(p_V.argmax()) if digit else None, tuple(map(float, p_V)))
+
+
+def hear(recording: Path, wanted: Collection[str]) -> _Read:
+    """A recording as the modalities that are `wanted`.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        content = recording.read_bytes()
+    except OSError as error:
+        raise UserError(f"{recording} cannot be read ({error})") from None
+    channels, rate = audio_files.channels(str(recording), content)
+    signal, mended = recordings.mono(channels)
+    heard = recordings.hear(signal, rate, str(recording))
+    made = {name: HEARD[name](signal, rate, str(recording)) for name in HEARD if name in wanted}
+    if "word" in wanted:
+        made["word"] = heard.word
+    return _Read(made, heard.digit, mended + heard.warnings)
