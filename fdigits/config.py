@@ -25,16 +25,16 @@ DATA = dict(
 )
 CLASSIFIER = dict(  # the models of the task `classify`; a model takes the fields that it has
     # What there is to choose from: MODELS, ENCODERS and `fields` of models/classifiers.py.
-    name="hybrid",  # image | audio | spectrogram | hybrid | fusion | frames | code
+    name="hybrid",  # image | audio | word | spectrogram | hybrid | fusion | frames | code
     image="cnn",  # encoder of pictures
     audio="cnn",  # encoder of recordings
     attention="none",  # plain: none | spatial | self | cbam | se
     #                    spectrogram: none | cbam | hybrid
     fusion="concat",  # concat | add | weighted | gated | low_rank | cross_attention | late
-    filters=(32, 64),  # of cnn
+    filters=(32, 64),  # of cnn and word
     width=128,  # of embeddings
     hidden=(),  # widths of dense layers before the scores
-    dropout=0.5,  # after the embedding of cnn and plain, after each dense layer of frames and code
+    dropout=0.5,  # after the embedding of cnn, plain and word, after each dense layer of frames and code
     weights="",  # "imagenet": of mobilenet, through Keras; "" = from scratch
     norm=False,  # BatchNorm after each dense layer of frames and code
 )
@@ -63,7 +63,7 @@ def base(
             data=dict(DATA, name=data),
             model=dict(model),
             augment=dict(
-                name="combined",  # or one of augment.AUGMENTATIONS, of training pictures
+                name="combined",  # of training pictures, one of augment.AUGMENTATIONS; words: voices.combined
                 strength=0.0,  # 0 to 1
                 generated=0,  # pictures per class made before training; 0 = every batch anew
             ),

@@ -16,6 +16,7 @@ from fdigits.errors import UserError
 from fdigits.trained import Trained, earlier, load, sources
 
 GENERATED_AT_ONCE = 500
+AUGMENTED = {"image", "word"}  # what augmentation alters
 
 
 class Examples(NamedTuple):
@@ -68,10 +69,10 @@ def check_reads(config: ConfigDict, task: tasks.Task) -> None:
         if name not in task.reads:
             raise UserError(f"data.encoded.{name} would change nothing: {read}")
     chosen = config.augment
-    if chosen.strength and not chosen.generated and "image" not in task.reads:
+    if chosen.strength and not chosen.generated and not AUGMENTED & set(task.reads):
         raise UserError(
             f"augment.strength is {chosen.strength}, but would change nothing: {read}, so it "
-            "reads no pictures as they are"
+            "reads no pictures or words as they are"
         )
 
 
@@ -86,9 +87,9 @@ def load_splits(config: ConfigDict, reads: tuple[str, ...], workdir: Path) -> di
     for modality in reads:
         if modality not in corpora:
             raise UserError(f"data.name={data.name} has no {modality}, which {config.name} reads")
-    if chosen.strength and "image" not in reads:
+    if chosen.strength and not AUGMENTED & set(reads):
         raise UserError(
-            f"augment.strength is {chosen.strength}, but {config.name} reads no pictures"
+            f"augment.strength is {chosen.strength}, but {config.name} reads no pictures or words"
         )
     splits = pairing.splits(
         corpora,

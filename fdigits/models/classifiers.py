@@ -11,6 +11,7 @@ from fdigits.config import CLASSIFIER, choose
 from fdigits.data.corpus import CLASSES
 from fdigits.errors import UserError
 from fdigits.models import fusion
+from fdigits.models.ears import WordEncoder
 from fdigits.models.encoders import (
     Conv1DEncoder,
     ConvEncoder,
@@ -42,6 +43,7 @@ ENCODERS = {  # input -> encoder -> its module, and the fields that it reads
 MODELS = {  # model -> the fields that it reads, beside those of its encoders
     "image": ("image", "hidden"),
     "audio": ("audio", "hidden"),
+    "word": ("filters", "dropout"),
     "spectrogram": ("attention",),
     "hybrid": ("image", "audio"),
     "fusion": ("image", "audio", "fusion", "hidden"),
@@ -226,6 +228,9 @@ def make(model: ConfigDict) -> nn.Module:
             return Classifier("image", encoder("image"), Head(hidden, drawn))
         case "audio":
             return Classifier("audio", encoder("audio"), Head(hidden))
+        case "word":
+            ear = WordEncoder(tuple(model.filters), model.dropout)
+            return Classifier("word", ear, Head())
         case "spectrogram":
             return Classifier("spectrogram", LeNetEncoder(model.attention), Head((), glorot))
         case "frames" | "code":

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fdigits import augment
+from fdigits import augment, voices
 from fdigits.data.corpus import CLASSES
 from fdigits.tasks.classify import Classify
 from fdigits.tasks.task import Batch
@@ -15,7 +15,8 @@ from fdigits.tasks.task import Batch
 SHARE = 8  # one item without a digit for every so many with one
 WEIGHT = 0.5  # of their loss (Hendrycks et al. 2019)
 NOTHING: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
-    "image": lambda image, key: augment.nothing(image[..., None], key)[..., 0]
+    "image": lambda image, key: augment.nothing(image[..., None], key)[..., 0],
+    "word": voices.nothing,
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from fdigits import augment, noise
+from fdigits import augment, noise, voices
 from fdigits.config import choose
 from fdigits.data.corpus import MODALITIES
 from fdigits.errors import UserError
@@ -109,8 +109,8 @@ class Task:
         """What the model reads of a batch.
 
         Pictures `[B,28,28]` uint8 -> `[B,28,28,1]`, spectrograms `[B,128,128,3]` uint8 -> the same
-        shape, both divided by 255; pictures normalised by `data.pixels`; all else as it is. With a
-        key, augmentation and noise as the config asks, for training.
+        shape, both divided by 255; pictures normalised by `data.pixels`; words `[B,10000]` int16
+        within ±1; all else as it is. With a key, augmentation and noise as the config asks, for training.
         """
         read = {}
         for number, name in enumerate(self.reads):
@@ -119,6 +119,8 @@ class Task:
                 x = x.astype(jnp.float32) / 255
             if name == "image":
                 x = self._picture(x[..., None], key)
+            if name == "word":
+                x = self._word(x.astype(jnp.float32) / 32_768, key)
             if key is not None and self.config.input_noise:
                 own = jax.random.fold_in(key, number)
                 x += self.config.input_noise * noise.gaussian(own, x.shape)
@@ -131,6 +133,12 @@ class Task:
             own = jax.random.fold_in(key, 1 << 16)
             x_BxHxWx1 = augment.apply(chosen.name, x_BxHxWx1, own, chosen.strength)
         return (x_BxHxWx1 - mean) / std
+
+    def _word(self, x_BxT: jax.Array, key: jax.Array | None) -> jax.Array:
+        strength = self.config.augment.strength
+        if key is None or not strength:
+            return x_BxT
+        return voices.combined(x_BxT, jax.random.fold_in(key, 1 << 18), strength)
 
     @property
     def dtype(self) -> jnp.dtype:
