@@ -1,24 +1,72 @@
-"""Recognisers of anyone's digits: pictures, recordings, and both. The shipped weights are its.
+"""Recognisers of anyone's digits, written, spoken, or both. Their weights come with fdigits.
 
-python launch.py --config=configs/strangers.py:picture[,DATA]
+python launch.py --config=configs/strangers.py:[both|picture|sound][,DATA]
+
+`picture` reads pictures, `sound` recordings; `both`, the default, trains these two as stages and
+joins them: each votes with as much weight as it has learnt to deserve on such an item, and either
+may be absent. DATA: digits_voices (the default), for what ships mnist_fsdd+gsc_partial+other_voices
++voices. `voices` are made on the spot by eSpeak NG (pip install espeakng-loader).
+
+No paper has these; figures over strangers' files stand in results/strangers.
 """
 
-from fdigits.config import base, parse_arg
+from fdigits.config import base, choose, parse_arg
+
+KINDS = ("both", "picture", "sound")
+EXPERTS = {
+    f"{theirs}_{part}": f"{stage}/{part}"
+    for stage, theirs in (("picture", "image"), ("sound", "word"))
+    for part in ("encoder", "head")
+}
 
 
 def get_config(arg: str = ""):
-    choice = parse_arg(arg, data="digits")
-    return picture(choice["data"])
-
-
-def picture(data: str):
-    """R0's picture CNN with a third layer, on pictures altered as pens and cameras do."""
-    config = base("strangers_picture", data, task="recognise")
-    config.model.update(name="image", image="cnn", filters=(32, 64, 128), width=128)
-    config.data.update(split="official", pixels=(0.1307, 0.3081))
-    config.augment.update(name="handwriting", strength=0.4)
-    config.update(epochs=12, batch_size=64, early_stopping=0)
+    arg = ",".join(f"kind={part}" if part in KINDS else part for part in arg.split(","))
+    choice = parse_arg(arg, kind="both", data="digits_voices")
+    kind, data = (
+        choose(choice["kind"], dict.fromkeys(KINDS, choice["kind"]), "kind"),
+        choice["data"],
+    )
+    config = base(f"strangers_{kind}", data, task="recognise")
+    config.update(early_stopping=0, batch_size=64)
     config.plateau.patience = 0
-    config.optimizer.update(weight_decay=0.0, decay_epochs=4, decay_factor=0.3)
-    config.paper.update(system="strangers: picture")
+    config.optimizer.weight_decay = 0.0
+    config.data.pixels = (0.1307, 0.3081)
+    config.model.filters = (32, 64, 128)
+    config.update(fields(kind))
+    config.paper.system = f"strangers: {kind}"
+    if kind == "both":
+        images, _, recordings = data.partition("_")
+        config.stages = {
+            "picture": fields("picture") | {"data": {"name": images}},
+            "sound": fields("sound") | {"data": {"name": recordings}},
+        }
+        config.start, config.frozen = EXPERTS, tuple(EXPERTS)
     return config.lock()
+
+
+def fields(kind: str) -> dict:
+    """What differs between the three."""
+    return dict(
+        picture=dict(
+            task="recognise",
+            model=dict(name="image"),
+            data=dict(split="official"),
+            augment=dict(name="handwriting", strength=0.5),
+            epochs=16,
+            optimizer=dict(decay_epochs=5, decay_factor=0.3),
+        ),
+        sound=dict(
+            task="recognise",
+            model=dict(name="word"),
+            augment=dict(strength=0.5),
+            epochs=16,
+            optimizer=dict(decay_epochs=5, decay_factor=0.3),
+        ),
+        both=dict(
+            task="classify",
+            model=dict(name="experts"),
+            augment=dict(name="handwriting", strength=0.5),
+            epochs=1,
+        ),
+    )[kind]

@@ -47,6 +47,7 @@ MODELS = {  # model -> the fields that it reads, beside those of its encoders
     "spectrogram": ("attention",),
     "hybrid": ("image", "audio"),
     "fusion": ("image", "audio", "fusion", "hidden"),
+    "experts": ("image", "filters", "dropout"),
     "frames": ("hidden", "dropout", "norm"),  # of the mean over an utterance's frames
     "code": ("hidden", "dropout", "norm"),  # of what an earlier stage makes of each item
 }
@@ -171,6 +172,8 @@ class Experts(nn.Module):
 
 def modalities(model: ConfigDict) -> tuple[str, ...]:
     """The inputs that a model reads."""
+    if model.name == "experts":
+        return "image", "word"
     return _chosen(model) or (model.name,)
 
 
@@ -228,9 +231,11 @@ def make(model: ConfigDict) -> nn.Module:
             return Classifier("image", encoder("image"), Head(hidden, drawn))
         case "audio":
             return Classifier("audio", encoder("audio"), Head(hidden))
-        case "word":
+        case "word" | "experts":
             ear = WordEncoder(tuple(model.filters), model.dropout)
-            return Classifier("word", ear, Head())
+            if model.name == "word":
+                return Classifier("word", ear, Head())
+            return Experts(encoder("image"), Head(), ear, Head())
         case "spectrogram":
             return Classifier("spectrogram", LeNetEncoder(model.attention), Head((), glorot))
         case "frames" | "code":
