@@ -10,7 +10,7 @@ may be absent. DATA: digits_voices (the default), for what ships mnist_fsdd+gsc_
 No paper has these; figures over strangers' files stand in results/strangers.
 """
 
-from fdigits.config import base, choose, parse_arg
+from fdigits.config import CLASSIFIER, base, choose, parse_arg
 
 KINDS = ("both", "picture", "sound")
 EXPERTS = {
@@ -32,25 +32,25 @@ def get_config(arg: str = ""):
     config.plateau.patience = 0
     config.optimizer.weight_decay = 0.0
     config.data.pixels = (0.1307, 0.3081)
-    config.model.filters = (32, 64, 128)
     config.update(fields(kind))
     config.paper.system = f"strangers: {kind}"
     if kind == "both":
         images, _, recordings = data.partition("_")
         config.stages = {
-            "picture": fields("picture") | {"data": {"name": images}},
-            "sound": fields("sound") | {"data": {"name": recordings}},
+            "picture": fields("picture", name=images),
+            "sound": fields("sound", name=recordings),
         }
         config.start, config.frozen = EXPERTS, tuple(EXPERTS)
     return config.lock()
 
 
-def fields(kind: str) -> dict:
-    """What differs between the three."""
-    return dict(
+def fields(kind: str, **data) -> dict:
+    """What differs between the three; `data` are further fields of `data`."""
+    model = CLASSIFIER | dict(filters=(32, 64, 128))
+    found = dict(
         picture=dict(
             task="recognise",
-            model=dict(name="image"),
+            model=model | dict(name="image"),
             data=dict(split="official"),
             augment=dict(name="handwriting", strength=0.5),
             epochs=16,
@@ -58,15 +58,16 @@ def fields(kind: str) -> dict:
         ),
         sound=dict(
             task="recognise",
-            model=dict(name="word"),
+            model=model | dict(name="word"),
             augment=dict(strength=0.5),
             epochs=16,
             optimizer=dict(decay_epochs=5, decay_factor=0.3),
         ),
         both=dict(
             task="classify",
-            model=dict(name="experts"),
+            model=model | dict(name="experts"),
             augment=dict(name="handwriting", strength=0.5),
             epochs=1,
         ),
     )[kind]
+    return found | {"data": found.get("data", {}) | data}
