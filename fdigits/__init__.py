@@ -1,0 +1,10 @@
+"""Digits that are written and spoken: recognising, relating and generating them."""
+
+
+def __getattr__(name: str):
+    """`Recogniser`, imported only where it is used: JAX takes a second."""
+    if name != "Recogniser":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from fdigits.recogniser import Recogniser
+
+    return Recogniser

@@ -19,6 +19,7 @@ from fdigits.tasks.task import blank_batch
 
 STATISTICS = "statistics.json"
 SHIPPED = Path(__file__).parent / "pretrained"
+THRESHOLDS = "thresholds.json"
 WEIGHTS = "weights.msgpack"  # `params` and `batch_stats`, float16
 Arrays = dict[str, np.ndarray]
 
@@ -155,7 +156,7 @@ def thresholds(workdir: Path) -> dict[str, float]:
 
     Only the shipped weights have some; a run always names a digit.
     """
-    file = workdir / "thresholds.json"
+    file = workdir / THRESHOLDS
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
