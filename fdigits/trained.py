@@ -148,7 +148,8 @@ def shipped() -> Trained:
     config = ConfigDict(modern_config(json.loads((SHIPPED / "config.json").read_text())))
     weights = serialization.msgpack_restore((SHIPPED / WEIGHTS).read_bytes())
     weights = jax.tree.map(lambda x: x.astype(np.float32), weights)
-    return Trained(config, tasks.make(config), *weights.values(), None, SHIPPED)
+    task = tasks.make(config)
+    return Trained(config, task, weights["params"], weights["batch_stats"], None, SHIPPED)
 
 
 def thresholds(workdir: Path) -> dict[str, float]:

@@ -114,6 +114,8 @@ class Task:
         """
         read = {}
         for number, name in enumerate(self.reads):
+            if name not in batch and name not in self.given:
+                continue
             x = batch[name]
             if name in MODALITIES and MODALITIES[name].dtype == "uint8":
                 x = x.astype(jnp.float32) / 255

@@ -1,0 +1,164 @@
+"""The recogniser's mechanics, on experts with random weights; the shipped ones: test_pretrained."""
+
+import dataclasses
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from fdigits import Recogniser, predict, tasks, trained
+from fdigits.data.corpora import bundled
+from fdigits.errors import UserError
+from fdigits.pretrained import make
+from fdigits.recogniser import Opinion, together
+from fdigits.tasks.task import blank_batch
+from tests.test_systems import short
+
+SAMPLES = bundled.FOLDER / bundled.SAMPLES
+PICTURE, RECORDING = SAMPLES / "7.png", SAMPLES / "7.wav"
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A folder of weights as they ship, random ones."""
+    config = short("strangers", model__filters=(2, 4, 4), model__width=8)
+    task = tasks.make(config)
+    made = jax.jit(task.init)(jax.random.key(0), blank_batch(task.reads))
+    folder = tmp_path_factory.mktemp("pretrained")
+    run = trained.Trained(config, task, made["params"], made["batch_stats"], None, folder)
+    make.ship(run, {"picture": 0.0, "recording": 0.0}, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recognise(shipped):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trained, "SHIPPED", shipped)
+        yield Recogniser()
+
+
+@pytest.fixture
+def command(shipped, monkeypatch, capsys):
+    """`predict` with arguments -> exit status, lines of stdout, stderr."""
+
+    def run(*args):
+        monkeypatch.setattr(trained, "SHIPPED", shipped)
+        monkeypatch.setattr(sys, "argv", ["predict", *map(str, args)])
+        try:
+            predict.main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code
+        out, err = capsys.readouterr()
+        return code, out.strip().splitlines(), err
+
+    return run
+
+
+def opinion(digit, *p):
+    return Opinion(digit, tuple(np.array(p) / sum(p)))
+
+
+def test_two_opinions_are_multiplied():
+    one, other = opinion(0, 0.6, 0.4), opinion(1, 0.2, 0.8)
+    np.testing.assert_allclose(together([one, other]).probabilities, [3 / 11, 8 / 11])
+    assert together([one, other]).digit == 1
+    assert together([one]) == one
+
+
+def test_who_sees_no_digit_has_no_vote():
+    one, other = opinion(0, 0.6, 0.4), opinion(None, 0.1, 0.9)
+    assert together([one, other]) == one
+    assert together([other]).digit is None
+
+
+def test_either_alone_and_both(recognise):
+    seen, heard = recognise(picture=PICTURE), recognise(recording=str(RECORDING))
+    both = recognise(PICTURE, RECORDING)
+    assert set(seen.modalities) == {"picture"} and set(heard.modalities) == {"recording"}
+    assert seen.recording is None and heard.recording == str(RECORDING)
+    product = np.multiply(seen.probabilities, heard.probabilities)
+    np.testing.assert_allclose(both.probabilities, product / product.sum(), rtol=1e-5)
+    assert both.modalities == seen.modalities | heard.modalities
+    assert both.digit == np.argmax(product)
+
+
+def test_an_opinion_below_the_least_is_none(recognise, monkeypatch):
+    sure = max(recognise(picture=PICTURE).probabilities)
+    monkeypatch.setattr(recognise, "least", {"picture": sure + 0.01})
+    found = recognise(PICTURE, RECORDING)
+    assert found.modalities["picture"].digit is None and found.digit is not None
+    assert any("unlike any digit" in warning for warning in found.warnings)
+    assert recognise(picture=PICTURE).digit is None
+
+
+def test_neither_is_refused(recognise):
+    with pytest.raises(UserError, match="a picture or a recording"):
+        recognise()
+
+
+def test_json_has_plain_fields(command):
+    code, lines, _ = command("--picture", PICTURE, "--recording", RECORDING, "--json")
+    assert code == 0 and len(lines) == 1
+    found = json.loads(lines[0])
+    keys = ("picture", "recording", "digit", "probabilities", "modalities", "warnings")
+    assert sorted(found) == sorted(keys)
+    assert found["picture"] == str(PICTURE) and len(found["probabilities"]) == 10
+    assert abs(sum(found["probabilities"]) - 1) < 1e-5
+    assert sorted(found["modalities"]["recording"]) == ["digit", "probabilities"]
+
+
+def test_folders_and_several_files(command, tmp_path):
+    for name in ("b.png", "a.png"):
+        (tmp_path / name).write_bytes(PICTURE.read_bytes())
+    (tmp_path / "c.png").write_text("no picture")
+    code, lines, _ = command("--picture", tmp_path, SAMPLES / "1.png", "--json")
+    found = [json.loads(line) for line in lines]
+    assert [one["picture"].rpartition("/")[2] for one in found] == [
+        "a.png",
+        "b.png",
+        "c.png",
+        "1.png",
+    ]
+    assert found[2]["digit"] is None and "c.png" in found[2]["warnings"][0] and code == 1
+
+
+def test_pairs_of_a_csv(command, tmp_path):
+    (tmp_path / "seven.png").write_bytes(PICTURE.read_bytes())
+    (tmp_path / "pairs.csv").write_text(f"picture,recording\nseven.png,{RECORDING}\n,{RECORDING}\n")
+    code, lines, _ = command("--pairs", tmp_path / "pairs.csv", "--json")
+    found = [json.loads(line) for line in lines]
+    assert code == 0 and [one["picture"] for one in found] == [str(tmp_path / "seven.png"), None]
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "picture,recording\n,\n", ""])
+def test_a_csv_without_pairs_is_told(command, tmp_path, text):
+    (tmp_path / "pairs.csv").write_text(text)
+    code, _, err = command("--pairs", tmp_path / "pairs.csv")
+    assert code == 2 and "picture or a recording" in err
+
+
+def test_pictures_and_recordings_of_which_nobody_says_what_belongs_together(command):
+    code, _, err = command("--picture", PICTURE, SAMPLES / "1.png", "--recording", RECORDING)
+    assert code == 2 and "2 pictures and 1 recordings" in err and "--pairs" in err
+
+
+def test_a_file_alone_that_cannot_be_read_is_one_line(command, tmp_path):
+    (tmp_path / "no.png").write_text("no picture")
+    code, lines, err = command("--picture", tmp_path / "no.png")
+    assert code == 2 and not lines and len(err.strip().splitlines()) == 1
+
+
+def test_the_picture_as_the_model_sees_it(command, tmp_path):
+    assert command("--picture", PICTURE, "--show", tmp_path / "seen.png")[0] == 0
+    assert Image.open(tmp_path / "seen.png").size == (224, 224)
+
+
+def test_what_ships_is_half_as_large_and_equal_to_three_digits(shipped, recognise):
+    assert (shipped / "weights.msgpack").stat().st_size < 20_000
+    wanted = dataclasses.asdict(recognise(picture=PICTURE))
+    assert json.loads(json.dumps(wanted))["digit"] == wanted["digit"]
+    assert all(x.dtype == np.float32 for x in jax.tree.leaves(recognise.trained.params))
