@@ -1,6 +1,7 @@
 """Recognisers of anyone's digits: pictures, recordings, and both. The shipped weights are its.
 
 python launch.py --config=configs/strangers.py:picture[,DATA]
+python launch.py --config=configs/strangers.py:sound[,DATA]
 """
 
 from fdigits.config import base, parse_arg

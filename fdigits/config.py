@@ -18,6 +18,7 @@ DATA = dict(
     per_class=0,  # pictures of each class to train on, 0 = all
     speaker="",  # split=speaker: the one held out for testing ("": drawn by the seed)
     limit=0,  # examples per split, 0 = all
+    balance=False,  # an epoch draws all digits equally often, small joined sets more often
     pixels=(0.5, 0.5),  # mean and sd that normalise pixels in [0, 1]
     feeder="auto",  # auto | host (tf.data) | device (arrays in device memory)
     encoded={},  # array -> the earlier stage that makes it of each item
