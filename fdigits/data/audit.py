@@ -181,8 +181,8 @@ def _levels_table(measured: dict, title: str) -> Table:
 
 
 def _recordings(name: str, data_dir: Path) -> Recordings | None:
-    dataset = datasets.DATASETS[name]
-    if not dataset.recorded or dataset.ships:
+    dataset = datasets.DATASETS.get(name)  # joined sets have no record of their own
+    if dataset is None or not dataset.recorded or dataset.ships:
         return None
     paths = dataset.reader.find(data_dir)
     return dataset.reader.read(paths, keep_offset=True) if paths else None

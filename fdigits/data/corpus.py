@@ -1,6 +1,7 @@
 """What every data set becomes: items with class, speaker, part and a stable name."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,6 +82,28 @@ class Recordings:
     id: np.ndarray  # [N] str
     speaker: np.ndarray  # [N] str
     part: np.ndarray  # [N] str
+
+
+def joined(corpora: Sequence[Corpus]) -> Corpus:
+    """One corpus of several of one modality, `a+b`; its ids and speakers begin with `a/` or `b/`.
+
+    Frames of fewer places are filled up with zeros.
+    """
+    longest = max(one.x.shape[1] for one in corpora)
+    x = [np.pad(one.x, _behind(one.x, longest - one.x.shape[1])) for one in corpora]
+    return Corpus(
+        "+".join(one.name for one in corpora),
+        np.concatenate(x),
+        np.concatenate([one.label for one in corpora]),
+        np.array([f"{one.name}/{name}" for one in corpora for name in one.id]),
+        np.array([name and f"{one.name}/{name}" for one in corpora for name in one.speaker]),
+        np.concatenate([one.part for one in corpora]),
+    )
+
+
+def _behind(x: np.ndarray, n: int) -> list[tuple[int, int]]:
+    """Padding of `n` places behind those of each item of `x` [N, T, ...]."""
+    return [(0, n if axis == 1 else 0) for axis in range(x.ndim)]
 
 
 def modality_of(x: np.ndarray) -> str:

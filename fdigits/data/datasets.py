@@ -10,7 +10,11 @@ A reader is a module of `fdigits/data/corpora/` that offers
   Corpus}`, where row i belongs to row i.
 
 A set that ships with the package offers `read(name)` alone: `{"image": Corpus}` or `{"audio":
-Corpus}`. Any set of images makes a pair with any set of recordings, `<image set>_<recording set>`.
+Corpus}`. A set that is made on the user's machine has no files: `find` gives [], and `VERSION`
+says when it is to be made anew.
+
+Any set of images makes a pair with any set of recordings, `<image set>_<recording set>`. Sets of
+one kind are joined by `+`: `fsdd+gsc_partial`, `mnist_fsdd+gsc_partial`.
 """
 
 import dataclasses
@@ -18,7 +22,15 @@ import importlib
 from types import ModuleType
 
 from fdigits.config import nearest
-from fdigits.data.corpora import audio_mnist, fsdd, gsc_digits, mnist, written_spoken
+from fdigits.data.corpora import (
+    audio_mnist,
+    fsdd,
+    gsc_digits,
+    gsc_partial,
+    mnist,
+    other_voices,
+    written_spoken,
+)
 from fdigits.data.corpus import RECORDED
 from fdigits.errors import UserError
 
@@ -45,6 +57,8 @@ class Dataset:
     paired: bool = False  # row i of one modality belongs to row i of the other
     disjoint: bool = False  # its official parts share no speaker
     ships: bool = False  # its features are in the package
+    made: bool = False  # by a program on the user's machine
+    joins: tuple[str, ...] = ()  # the sets that it is made of, `a+b`
     own: bool = False  # a person's own data: each folder is another set
     folders: tuple[str, ...] = ()  # below the data folder; a download goes into the first
     home: str = ""  # where it comes from, for people
@@ -141,6 +155,31 @@ _RECORDS = (
         needs="its folder data/ or a tar of it",
     ),
     Dataset(
+        "gsc_partial",
+        "Speech Commands, four digits in number",
+        modalities=RECORDED,
+        disjoint=True,
+        folders=gsc_partial.FOLDERS,
+        home=_SPEECH,
+        needs="a folder or tar of {word}/{speaker}_nohash_{take}.wav",
+    ),
+    Dataset(
+        "other_voices",
+        "other voices",
+        modalities=RECORDED,
+        folders=other_voices.FOLDERS,
+        home="https://github.com/secretlessai/audio-mnist",
+        needs="voice_a/{digit}/*.flac and audio_mnist/{speaker}/{digit}_{speaker}_{take}.wav",
+    ),
+    Dataset(
+        "voices",
+        "eSpeak NG in number (synthetic speech)",
+        modalities=RECORDED,
+        split="official",
+        disjoint=True,
+        made=True,
+    ),
+    Dataset(
         "espeak",
         "eSpeak NG (synthetic speech)",
         modalities=RECORDED,
@@ -174,9 +213,17 @@ DATASETS = {record.name: record for record in _RECORDS}
 def find(name: str) -> tuple[Dataset, ...]:
     """The records of what `name` is made of: one set, or one of images and one of recordings.
 
+    `a+b+...` joins sets of one kind to one: its record has no reader.
+
     Raises:
-      UserError: no such data set; names the nearest.
+      UserError: no such data set; names the nearest. Sets that cannot be joined.
     """
+    first, *further = name.split("+")
+    *before, last = _known(first)
+    return (*before, _joined(last, further) if further else last)
+
+
+def _known(name: str) -> tuple[Dataset, ...]:
     known = {one.name: one.members or (one.name,) for one in DATASETS.values()} | _pairs()
     if name not in known:
         raise UserError(
@@ -184,6 +231,24 @@ def find(name: str) -> tuple[Dataset, ...]:
             "and <image set>_<recording set>"
         )
     return tuple(DATASETS[member] for member in known[name])
+
+
+def _joined(first: Dataset, names: list[str]) -> Dataset:
+    """The record of several sets of one kind."""
+    sets = [first, *(one for name in names for one in _known(name))]
+    joins = tuple(one.name for one in sets)
+    if len({*joins}) < len(joins):
+        raise UserError(f"{'+'.join(joins)}: a data set is there twice")
+    for one in sets:
+        if one.paired or one.modalities[0] != first.modalities[0]:
+            raise UserError(f"{first.name}+{one.name}: only sets of one kind are joined")
+    return Dataset(
+        "+".join(joins),
+        " + ".join(one.title for one in sets),
+        modalities=first.modalities,
+        disjoint=all(one.disjoint for one in sets),
+        joins=joins,
+    )
 
 
 def _pairs() -> dict[str, tuple[str, str]]:

@@ -57,7 +57,7 @@ def load(
     """The corpora of a data set, `{"image": Corpus, "audio": Corpus}` or one of them.
 
     Args:
-      name: as `datasets.find`: "mnist", "bundled", "mnist_fsdd", ...
+      name: as `datasets.find`: "mnist", "bundled", "mnist_fsdd", "fsdd+gsc_partial", ...
       data_dir: folder with the source files; what is missing there is downloaded if it can be.
       cache_dir: folder of prepared arrays.
       modalities: what is wanted. Of each set it is the one that is offered and wanted, else the
@@ -104,11 +104,15 @@ def _recorded() -> str:
 def _load_one(
     dataset: Dataset, data_dir: Path, cache_dir: Path, modality: str
 ) -> dict[str, Corpus]:
+    if dataset.joins:
+        parts = [datasets.DATASETS[name] for name in dataset.joins]
+        loaded = [_load_one(part, data_dir, cache_dir, modality)[modality] for part in parts]
+        return {modality: corpus.joined(loaded)}
     if dataset.ships:
         return _shipped(dataset, modality)
     cache = cache_dir / _cache_name(dataset, data_dir, modality)
     paths = dataset.reader.find(data_dir)
-    version = VERSIONS[modality]
+    version = VERSIONS[modality] + (f".{dataset.reader.VERSION}" if dataset.made else "")
     cached, fingerprint_of_cache, damage = None, "", ""
     if cache.exists() and (paths or not dataset.own):
         try:
@@ -116,12 +120,13 @@ def _load_one(
         except UserError as error:
             damage = str(error)
     if not paths and cached:
-        print(
-            f"{data_dir} holds no source of {dataset.name}: the prepared file {cache} is used",
-            file=sys.stderr,
-        )
+        if not dataset.made:
+            print(
+                f"{data_dir} holds no source of {dataset.name}: the prepared file {cache} is used",
+                file=sys.stderr,
+            )
         return cached
-    if not paths:
+    if not paths and not dataset.made:
         try:
             download.fetch(dataset.name, data_dir)
         except UserError as error:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fdigits.data import features
+from fdigits.data.corpora import audio_files
 from fdigits.data.corpus import WORD
 from fdigits.errors import UserError
 
@@ -57,8 +58,6 @@ def read(path: Path | str) -> Heard:
     Raises:
       UserError: no such file, or one that holds no sound.
     """
-    from fdigits.data.corpora import audio_files
-
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -85,7 +84,7 @@ def hear(signal: np.ndarray, rate: int, name: str = "recording") -> Heard:
     Raises:
       UserError: no samples, not mono, or NaN or infinite samples.
     """
-    samples = without_hum(at_rate(features.checked(signal, name), rate))
+    samples = without_hum(audio_files.resampled(features.checked(signal, name), rate, RATE))
     level = loudness(samples)
     if level < _SILENT:
         return Heard(np.zeros(WORD, np.int16), False, ("silence: no word is heard",))
@@ -98,13 +97,6 @@ def hear(signal: np.ndarray, rate: int, name: str = "recording") -> Heard:
     kept = samples / loudness(samples[start:stop])
     heard = placed(kept, start - _AROUND, stop + _AROUND)
     return Heard(heard, True, _doubts(signal, found))
-
-
-def at_rate(signal: np.ndarray, rate: int) -> np.ndarray:
-    """`signal` [T] at 8 kHz, float32."""
-    import soxr
-
-    return soxr.resample(signal, rate, RATE) if rate != RATE else signal
 
 
 def without_hum(samples: np.ndarray) -> np.ndarray:

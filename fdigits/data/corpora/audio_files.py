@@ -15,15 +15,17 @@ from fdigits.errors import UserError
 
 # what a file's name says: label, id, speaker, part; None for a file that does not belong
 Fields = tuple[int, str, str, str]
+SOUNDS = ("*.wav", "*.flac")
 ARCHIVES = ("*.tar", "*.tar.gz", "*.tgz")
 
 
 def find(
     data_dir: Path, folders: tuple[str, ...], parse: Callable[[str], Fields | None]
 ) -> list[Path]:
-    """The corpus' wavs below the first of `folders` that has some, or the archives there, or []."""
+    """The corpus' files below the first of `folders` with some, or the archives there, or []."""
     for folder in folders:
-        wavs = sorted(p for p in (data_dir / folder).rglob("*.wav") if parse(p.as_posix()))
+        sounds = (p for kind in SOUNDS for p in (data_dir / folder).rglob(kind))
+        wavs = sorted(p for p in sounds if parse(p.as_posix()))
         archives = sorted(p for a in ARCHIVES for p in (data_dir / folder).glob(a))
         if wavs or archives:
             return wavs or archives
@@ -65,6 +67,13 @@ def decode(name: str, content: bytes) -> tuple[np.ndarray, int]:
     return samples.mean(axis=1), rate
 
 
+def resampled(samples: np.ndarray, rate: int, to: int) -> np.ndarray:
+    """`samples` [T] of `rate` Hz at `to` Hz, float32."""
+    import soxr
+
+    return soxr.resample(samples, rate, to) if rate != to else samples
+
+
 def channels(name: str, content: bytes) -> tuple[np.ndarray, int]:
     """Samples [T, channels] float32 in [-1, 1] and rate of a wav (or FLAC, OGG, MP3).
 
@@ -73,8 +82,9 @@ def channels(name: str, content: bytes) -> tuple[np.ndarray, int]:
     """
     import soundfile
 
+    whole = io.BytesIO(with_size(content))
     try:
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(whole, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, ValueError, RuntimeError) as error:
         raise UserError(f"{name}: not a readable wav ({len(content)} bytes)") from error
     if not len(samples):
@@ -82,8 +92,27 @@ def channels(name: str, content: bytes) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
+def with_size(content: bytes) -> bytes:
+    """A wav whose header says that it holds no samples, as a stream's: all that follow are its own.
+
+    Other bytes are as they were; of other sizes that are too large soundfile takes what is there.
+    """
+    at = 12 if content[:4] == b"RIFF" else len(content)
+    while at + 8 <= len(content):
+        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        if name == b"data" and not size:
+            rest = len(content) - at - 8
+            return content[: at + 4] + rest.to_bytes(4, "little") + content[at + 8 :]
+        at += 8 + size + size % 2
+    return content
+
+
 def read(
-    paths: list[Path], parse: Callable[[str], Fields | None], corpus: str, keep_offset: bool
+    paths: list[Path],
+    parse: Callable[[str], Fields | None],
+    corpus: str,
+    keep_offset: bool,
+    rate: int = 0,
 ) -> Recordings:
     """All recordings whose path `parse` knows, sorted by id.
 
@@ -92,14 +121,16 @@ def read(
       parse: path -> (label, id, speaker, part), None if the file is none of the corpus'.
       corpus: what errors call it.
       keep_offset: keeps a recording's constant offset (only the audit wants it).
+      rate: Hz, to which all are brought; 0 = they have one rate.
 
     Raises:
       UserError: no recording; one that is no wav; two rates; a name twice.
     """
     found = []
     for name, content in files(paths, lambda path: parse(path) is not None):
-        samples, rate = decode(name, content)
-        found.append((parse(name), samples if keep_offset else samples - samples.mean(), rate))
+        samples, own = decode(name, content)
+        samples, own = (resampled(samples, own, rate), rate) if rate else (samples, own)
+        found.append((parse(name), samples if keep_offset else samples - samples.mean(), own))
     if not found:
         raise UserError(f"{paths[0] if paths else corpus}: no recording of {corpus} in it")
     found.sort(key=lambda item: item[0][1])

@@ -9,6 +9,7 @@ All draws are seeded. Needs scikit-learn, librosa, soundfile, Pillow, espeakng-l
 
 import argparse
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -59,18 +60,26 @@ def utterances(voice: str, seed: int = SEED) -> list[Utterance]:
 
 def speech(names: list[str], seed: int = SEED) -> Recordings:
     """All words of some voices, at 22,050 Hz; ids `{digit}_{accent}+{voice}`."""
-    plan = [utterances(name, seed) for name in names]
-    spoken = synthesiser.speak_lists(plan)
-    said = [utterance for one in plan for utterance in one]
-    label = [WORDS.index(utterance.word) for utterance in said]
+    return recorded({name: utterances(name, seed) for name in names}, seed)
+
+
+def recorded(plan: Mapping[str, list[Utterance]], seed: int = SEED) -> Recordings:
+    """Each voice's utterances, spoken; label and id of a word that is no digit have -1.
+
+    Raises:
+      UserError: as `synthesiser.speak_lists`.
+    """
+    spoken = synthesiser.speak_lists(list(plan.values()))
+    said = [utterance for one in plan.values() for utterance in one]
+    label = [WORDS.index(one.word) if one.word in WORDS else -1 for one in said]
     part = voices(seed)
     return Recordings(
         [samples.astype(np.float32) / 32_768 for one in spoken for samples in one],
         synthesiser.SAMPLING_RATE,
         np.array(label, np.int32),
         np.array([f"{d}_{u.voice}" for d, u in zip(label, said, strict=True)]),
-        np.array([name for name, one in zip(names, plan, strict=True) for _ in one]),
-        np.array([part[name] for name, one in zip(names, plan, strict=True) for _ in one]),
+        np.array([name for name, one in plan.items() for _ in one]),
+        np.array([part[name] for name, one in plan.items() for _ in one]),
     )
 
 
