@@ -35,7 +35,7 @@ CLASSIFIER = dict(  # the models of the task `classify`; a model takes the field
     filters=(32, 64),  # of cnn and word
     width=128,  # of embeddings
     hidden=(),  # widths of dense layers before the scores
-    dropout=0.5,  # after the embedding of cnn, plain and word, after each dense layer of frames and code
+    dropout=0.5,  # after the embedding of cnn, plain, word; each dense layer of frames and code
     weights="",  # "imagenet": of mobilenet, through Keras; "" = from scratch
     norm=False,  # BatchNorm after each dense layer of frames and code
 )
@@ -64,7 +64,7 @@ def base(
             data=dict(DATA, name=data),
             model=dict(model),
             augment=dict(
-                name="combined",  # of training pictures, one of augment.AUGMENTATIONS; words: voices.combined
+                name="combined",  # or one of augment.AUGMENTATIONS, of pictures; words: combined
                 strength=0.0,  # 0 to 1
                 generated=0,  # pictures per class made before training; 0 = every batch anew
             ),

@@ -303,9 +303,7 @@ AUGMENTATIONS = dict(
 )
 
 
-def apply(
-    name: str, word_BxT: jax.Array, key: jax.Array, strength: jax.Array | float
-) -> jax.Array:
+def apply(name: str, word_BxT: jax.Array, key: jax.Array, strength: jax.Array | float) -> jax.Array:
     """The augmentation called `name`.
 
     Raises:

@@ -37,9 +37,7 @@ _BEND, _STEP = 1_000.0, np.log(6.4) / 27  # Slaney's scale: linear, then logarit
 
 
 def _mel(hz):
-    return np.where(
-        hz < _BEND, 3 * hz / 200, 15 + np.log(np.maximum(hz, _BEND) / _BEND) / _STEP
-    )
+    return np.where(hz < _BEND, 3 * hz / 200, 15 + np.log(np.maximum(hz, _BEND) / _BEND) / _STEP)
 
 
 def _hertz(mel):
