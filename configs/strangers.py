@@ -58,10 +58,11 @@ def fields(kind: str, **data) -> dict:
         ),
         sound=dict(
             task="recognise",
-            model=model | dict(name="word"),
-            augment=dict(strength=0.5),
-            epochs=16,
-            optimizer=dict(decay_epochs=5, decay_factor=0.3),
+            model=model | dict(name="word", dropout=0.3),
+            data=dict(split="official", balance=True),
+            augment=dict(strength=0.6),
+            epochs=20,
+            optimizer=dict(learning_rate=2e-3, decay_epochs=5, decay_factor=0.3),
         ),
         both=dict(
             task="classify",

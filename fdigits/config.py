@@ -18,6 +18,7 @@ DATA = dict(
     per_class=0,  # pictures of each class to train on, 0 = all
     speaker="",  # split=speaker: the one held out for testing ("": drawn by the seed)
     limit=0,  # examples per split, 0 = all
+    balance=False,  # an epoch draws all digits equally often, small joined sets more often
     pixels=(0.5, 0.5),  # mean and sd that normalise pixels in [0, 1]
     feeder="auto",  # auto | host (tf.data) | device (arrays in device memory)
     encoded={},  # array -> the earlier stage that makes it of each item
@@ -34,7 +35,7 @@ CLASSIFIER = dict(  # the models of the task `classify`; a model takes the field
     filters=(32, 64),  # of cnn and word
     width=128,  # of embeddings
     hidden=(),  # widths of dense layers before the scores
-    dropout=0.5,  # after the embedding of cnn, plain and word, after each dense layer of frames and code
+    dropout=0.5,  # after the embedding of cnn, plain, word; each dense layer of frames and code
     weights="",  # "imagenet": of mobilenet, through Keras; "" = from scratch
     norm=False,  # BatchNorm after each dense layer of frames and code
 )
@@ -63,7 +64,7 @@ def base(
             data=dict(DATA, name=data),
             model=dict(model),
             augment=dict(
-                name="combined",  # of training pictures, one of augment.AUGMENTATIONS; words: voices.combined
+                name="combined",  # or one of augment.AUGMENTATIONS, of pictures; words: combined
                 strength=0.0,  # 0 to 1
                 generated=0,  # pictures per class made before training; 0 = every batch anew
             ),

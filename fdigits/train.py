@@ -234,7 +234,7 @@ def fit(
         began = time.monotonic()
         epoch = progress.epoch + 1
         scale = float(state.plateau.scale)
-        rows = pipeline.training_rows(splits["train"], config.seed, epoch)
+        rows = pipeline.training_rows(splits["train"], config.seed, epoch, config.data.balance)
         collected = []
         for chunk in feeder(rows, config.batch_size, config.chunk):
             chunk_began = time.monotonic()

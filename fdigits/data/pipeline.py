@@ -48,10 +48,33 @@ def standardise(x: np.ndarray, stats: dict[str, list[float]]) -> np.ndarray:
     return np.concatenate([(x[..., :-1] - mean) / std * mask, mask], -1).astype(np.float32)
 
 
-def training_rows(split: Split, seed: int, epoch: int) -> Arrays:
-    """Rows of each modality and the label of one epoch's examples, `[N]`, shuffled."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(split))
-    return {name: column[order] for name, column in split.examples(epoch).items()}
+def training_rows(split: Split, seed: int, epoch: int, balance: bool = False) -> Arrays:
+    """Rows of each modality and the label of one epoch's examples, `[N]`, shuffled.
+
+    With `balance` they are drawn with `chances`, some several times, others not at all.
+    """
+    examples, rng = split.examples(epoch), np.random.default_rng([seed, epoch])
+    n = len(split)
+    order = rng.choice(n, n, p=chances(split, examples)) if balance else rng.permutation(n)
+    return {name: column[order] for name, column in examples.items()}
+
+
+def chances(split: Split, examples: Arrays) -> np.ndarray:
+    """Probabilities `[N]` of examples that weigh all classes alike, and smaller sources more.
+
+    Within a class a source, one of the sets that `a+b` joins, weighs the square root of its items:
+    no source is drowned, and the few items of a small one are not repeated without end.
+    """
+    corpus = split.corpora[split.lead]
+    name = corpus.id[examples[split.lead]] if "+" in corpus.name else np.full(len(split), "")
+    source = np.char.partition(name, "/")[:, 0]
+    _, group, size = np.unique(
+        np.char.add(examples["label"].astype(str), source), return_inverse=True, return_counts=True
+    )
+    weight = size[group] ** -0.5
+    of_class = np.bincount(examples["label"], weight)
+    p = weight / of_class[examples["label"]]
+    return p / p.sum()
 
 
 def evaluation_rows(split: Split, batch_size: int) -> Arrays:

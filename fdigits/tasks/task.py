@@ -110,7 +110,8 @@ class Task:
 
         Pictures `[B,28,28]` uint8 -> `[B,28,28,1]`, spectrograms `[B,128,128,3]` uint8 -> the same
         shape, both divided by 255; pictures normalised by `data.pixels`; words `[B,10000]` int16
-        within ±1; all else as it is. With a key, augmentation and noise as the config asks, for training.
+        within ±1; all else as it is. With a key, augmentation and noise as the config asks, for
+        training.
         """
         read = {}
         for number, name in enumerate(self.reads):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fdigits.data import features, pipeline
 from fdigits.data.corpus import Corpus
-from fdigits.data.pairing import splits
+from fdigits.data.pairing import Split, splits
 from fdigits.errors import UserError
 from fdigits.train import gather
 
@@ -106,3 +106,20 @@ def test_means_are_standardised_over_the_training_part(corpora):
 def test_an_unknown_feeder_is_told():
     with pytest.raises(UserError, match="did you mean 'device'"):
         pipeline.make_feeder("devise", {})
+
+
+def test_balance_draws_digits_alike_and_small_sets_more_often():
+    """a has 400 items of digit 0 and 100 of 1, b has 100 of 0 alone: 2/3 and 1/3 of digit 0."""
+    label = np.repeat([0, 1, 0], [400, 100, 100]).astype(np.int32)
+    name = np.repeat(["a/x", "b/y"], [500, 100])
+    ids = np.char.add(name, np.arange(600).astype(str))
+    blank = np.full(600, "")
+    corpus = Corpus("a+b", np.zeros((600, 39, 13), np.float32), label, ids, blank, blank)
+    split = Split("train", {"audio": corpus}, {"audio": np.arange(600)}, False, seed=0)
+    rows = pipeline.training_rows(split, 0, 1, balance=True)
+    assert len(rows["label"]) == 600
+    jax.tree.map(np.testing.assert_array_equal, rows, pipeline.training_rows(split, 0, 1, True))
+    np.testing.assert_array_equal(label[rows["audio"]], rows["label"])
+    chance = pipeline.chances(split, split.examples())
+    assert np.isclose(chance[label == 0].sum(), 0.5)
+    assert np.isclose(chance[:400].sum(), 2 * chance[500:].sum())
