@@ -39,20 +39,12 @@ def threshold(grey: np.ndarray) -> float | None:
     Otsu's, of maxima over squares, where a thin stroke has as many pixels as it needs.
     """
     from skimage.filters import threshold_otsu
-    from skimage.measure import block_reduce
 
-    factor = -(-max(grey.shape) // paper.COARSE)
-    most = block_reduce(grey, factor, np.max) if factor > 1 else grey
+    most = paper.squares(grey, paper.COARSE)
     if np.ptp(most) < 0.04:
         return None
     above = most > threshold_otsu(most)
     return float((most[above].mean() + most[~above].mean()) / 2)
-
-
-def hysteresis(grey: np.ndarray, level: float) -> np.ndarray:
-    from skimage.filters import apply_hysteresis_threshold
-
-    return apply_hysteresis_threshold(grey, 0.7 * level, level)
 
 
 class Part(NamedTuple):
@@ -69,12 +61,14 @@ class Part(NamedTuple):
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
 
-def components(mask: np.ndarray, grey: np.ndarray) -> tuple[np.ndarray, list[Part]]:
+def components(mask: np.ndarray, grey: np.ndarray, level: float) -> tuple[np.ndarray, list[Part]]:
+    """Components [h,w] by number, and those that reach the level somewhere."""
     from scipy import ndimage
     from skimage.measure import label as labelled
 
     label = labelled(mask, connectivity=2)
     count = label.max() + 1
+    reach = np.bincount(label[grey > level], minlength=count)
     area = np.bincount(label.ravel(), minlength=count)
     mass = np.bincount(label.ravel(), grey.ravel(), minlength=count)
     rim = np.concatenate([label[0], label[-1], label[1:-1, 0], label[1:-1, -1]])
@@ -88,6 +82,7 @@ def components(mask: np.ndarray, grey: np.ndarray) -> tuple[np.ndarray, list[Par
             float(edge[number] / (2 * (s[0].stop - s[0].start + s[1].stop - s[1].start))),
         )
         for number, s in enumerate(ndimage.find_objects(label), 1)
+        if reach[number]
     ]
     return label, parts
 
@@ -96,12 +91,17 @@ def choose(parts: list[Part]) -> tuple[list[Part], list[Part]]:
     """The components of one digit, and those that are left."""
     inner = [part for part in parts if part.edge < 0.33] or parts
     first = max(inner, key=lambda part: part.mass * part.size)
-    speck = 0.03 * first.area
-    rest = [part for part in inner if part is not first and part.area > speck]
+    rest = [part for part in inner if part is not first and of_one_pen(part, first)]
     chosen, others = [first], []
     for part in sorted(rest, key=lambda part: -part.area):
         (chosen if belongs(part, chosen) else others).append(part)
     return chosen, others
+
+
+def of_one_pen(part: Part, first: Part) -> bool:
+    """Whether a component is more than a speck or a hair beside the digit's largest."""
+    pen = first.area / (2.5 * first.size)  # a digit's line is about so many times its height
+    return part.area > 0.03 * first.area and part.area / part.size > 0.4 * pen
 
 
 def belongs(part: Part, chosen: list[Part]) -> bool:
@@ -157,7 +157,7 @@ def marks(grey: np.ndarray) -> Marks | None:
     level = threshold(grey)
     if level is None:
         return None
-    label, parts = components(paper.unruled(hysteresis(grey, level)), grey)
+    label, parts = components(paper.unruled(grey > 0.7 * level), grey, level)
     return Marks(grey, label, *choose(parts)) if parts else None
 
 
