@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from fdigits.errors import UserError
 
-LONGEST = 768  # pixels of a picture's longer side, enough for a pen line on a page
+LONGEST = 640  # pixels of a picture's longer side, enough for a pen line on a page
 MOST = 64_000_000  # pixels that are decoded at all: 256 MB
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, MemoryError)
 

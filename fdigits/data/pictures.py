@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fdigits.data import ink, picture_files
+from fdigits.data import ink, paper, picture_files
 from fdigits.data.corpus import SIDE
 
 BOX = 20  # MNIST: pixels of the digit's longer side
-STROKE = (2.2, 4.5)  # pixels: what MNIST's pens are wide
+STROKE = (2.0, 4.0)  # pixels: what MNIST's pens are wide
 FINE = 5  # pixels of a cut-out digit for each of MNIST's
 
 
@@ -64,7 +64,7 @@ def drawn(box: np.ndarray) -> np.ndarray:
     """Ink [h,w] 0..1, cut out -> at most `BOX` high and wide, 0..255, strokes of MNIST's width."""
     from PIL import Image
 
-    fine = resized(pooled(box), BOX * FINE)
+    fine = resized(paper.squares(box, 2 * BOX * FINE), BOX * FINE)
     fine = np.pad(fine, 2 * FINE)
     wider = within(stroke(fine) / FINE) * FINE
     changed = np.clip(fine, 0, 1) if not wider else widened(fine, wider / 2)
@@ -76,14 +76,6 @@ def drawn(box: np.ndarray) -> np.ndarray:
     small = np.asarray(cut.resize(size, Image.Resampling.BOX), np.float64)
     top = np.quantile(small, 0.98)
     return 255 * np.clip(small / max(top, 0.5), 0, 1)
-
-
-def pooled(box: np.ndarray) -> np.ndarray:
-    """A large cut-out made smaller by maxima, so that a thin stroke stays whole."""
-    from skimage.measure import block_reduce
-
-    factor = max(box.shape) // (BOX * FINE)
-    return block_reduce(box, factor, np.max) if factor > 1 else box
 
 
 def resized(box: np.ndarray, longest: int) -> np.ndarray:
