@@ -163,9 +163,9 @@ def _thickness(image, key, strength):
 
 def _blur(image, key, strength):
     """Mixes in the picture blurred by a Gaussian with sigma 1 pixel of 28."""
-    across = [_gaussian(n, n / 28) for n in image.shape[:2]]
-    blurred = jnp.einsum("ab,bwc,vw->avc", across[0], image, across[1])
-    return _mix(image, blurred, strength * jax.random.uniform(key))
+    down, across = (_gaussian(n, min(image.shape[:2]) / 28) for n in image.shape[:2])
+    blurred = jnp.einsum("ab,bwc,vw->avc", down, image, across)
+    return jnp.clip(_mix(image, blurred, strength * jax.random.uniform(key, minval=0.2)), 0, 1)
 
 
 def _gamma(image, key, strength):

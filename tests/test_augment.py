@@ -34,8 +34,8 @@ def largest(monkeypatch):
     monkeypatch.setattr(augment, "_within", lambda key, limit, shape=(): jnp.full(shape, limit))
 
 
-def test_there_are_seven_and_their_combination():
-    assert len(NAMES) == 8
+def test_there_are_the_papers_seven_and_ours():
+    assert NAMES[7:9] == ["combined", "thickness"] and NAMES[-1] == "handwriting"
     for name in NAMES:
         assert augment.AUGMENTATIONS[name] is getattr(augment, name)
 
@@ -246,3 +246,28 @@ def test_an_unknown_augmentation_is_refused():
         augment.apply("rotate", pictures(), jax.random.key(0), 1.0)
     with pytest.raises(UserError, match="did you mean 'elastic'"):
         augment.generate(*corpus(), 5, "elastics", 1.0, seed=0)
+
+
+def test_a_thicker_stroke_has_one_pixel_more_at_each_side(monkeypatch):
+    line = np.zeros((1, 9, 9, 1), np.float32)
+    line[0, 2:7, 4] = 1
+    monkeypatch.setattr(jax.random, "uniform", lambda key, minval, maxval: jnp.float32(maxval))
+    wide = augment._thickness(jnp.asarray(line[0]), KEY, 1.0)[..., 0]
+    assert wide[4].tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 0] and wide[:, 4].sum() == 7
+    monkeypatch.setattr(jax.random, "uniform", lambda key, minval, maxval: jnp.float32(minval))
+    thin = augment._thickness(wide[..., None], KEY, 1.0)[4, :, 0]
+    np.testing.assert_allclose(thin[3:6], [0.4, 1, 0.4], rtol=1e-6)
+
+
+def test_nothing_is_no_picture_of_the_batch():
+    image = pictures(40, 28, 28)
+    made = np.asarray(jax.jit(augment.nothing)(image, KEY))
+    assert made.shape == image.shape and made.min() >= 0 and made.max() <= 1
+    assert all(abs(image - one).max((1, 2, 3)).min() > 0.1 for one in made)
+
+
+def test_shuffled_tiles_are_the_pictures_own():
+    image = np.arange(64, dtype=np.float32).reshape(8, 8, 1)
+    made = np.asarray(augment._shuffled(jnp.asarray(image), KEY, 1.0))
+    held = [x.reshape(4, 2, 4, 2).swapaxes(1, 2).reshape(16, 4).tolist() for x in (made, image)]
+    assert sorted(held[0]) == sorted(held[1]) and held[0] != held[1]

@@ -296,3 +296,39 @@ def test_the_judge_is_pytorchs_example():
     params = shapes(name="image", image="example")["params"]
     count = sum(x.size for x in jax.tree.leaves(params))
     assert count == (9 * 32 + 32) + (9 * 32 * 64 + 64) + (9216 * 128 + 128) + 1290 == 1_199_882
+
+
+@pytest.fixture(scope="module")
+def experts():
+    """Experts of two modalities with random weights, and four items."""
+    model = classifiers.make(model_of(name="experts", filters=(2, 4), width=8))
+    rng = np.random.default_rng(0)
+    word = rng.normal(size=(4, 10_000)).astype(np.float32) / 10
+    batch = {"image": rng.random((4, 28, 28, 1), np.float32), "word": word}
+    return model, model.init(jax.random.key(0), batch, train=False), batch
+
+
+def test_experts_are_multiplied_and_either_may_be_absent(experts):
+    model, variables, batch = experts
+    both = model.apply(variables, batch, train=False)["logits"]
+    alone = [model.apply(variables, {name: batch[name]}, train=False)["logits"] for name in batch]
+    np.testing.assert_allclose(both, alone[0] + alone[1], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(alone[0]).sum(-1), 1, rtol=1e-5)  # trust is 1 at the start
+
+
+def test_an_expert_less_trusted_counts_less(experts):
+    model, variables, batch = experts
+    doubted = jax.tree.map(lambda x: x, variables)
+    doubted["params"]["word_trust"]["bias"] = np.full(1, -30.0, np.float32)
+    logits = model.apply(doubted, batch, train=False)["logits"]
+    alone = model.apply(variables, {"image": batch["image"]}, train=False)["logits"]
+    np.testing.assert_allclose(logits, alone, atol=1e-5)
+
+
+def test_in_training_each_expert_is_left_out_of_a_third_of_the_items(experts):
+    model, variables, batch = experts
+    many = {name: np.repeat(x[:1], 300, 0) for name, x in batch.items()}
+    rngs = {"dropout": jax.random.key(1)}
+    logits = model.apply(variables, many, train=True, rngs=rngs)["logits"]
+    _, counts = np.unique(np.round(np.asarray(logits), 4), axis=0, return_counts=True)
+    assert len(counts) == 3 and counts.min() > 70
