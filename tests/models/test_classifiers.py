@@ -305,7 +305,8 @@ def experts():
     rng = np.random.default_rng(0)
     word = rng.normal(size=(4, 10_000)).astype(np.float32) / 10
     batch = {"image": rng.random((4, 28, 28, 1), np.float32), "word": word}
-    return model, model.init(jax.random.key(0), batch, train=False), batch
+    made = model.init(jax.random.key(0), batch, train=False)
+    return model, {name: made[name] for name in ("params", "batch_stats")}, batch
 
 
 def test_experts_are_multiplied_and_either_may_be_absent(experts):
