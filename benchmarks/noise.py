@@ -2,9 +2,9 @@
 
 python -m benchmarks.noise [RUN] --data-dir data [--json FILE]
 
-Without RUN the shipped weights. Items are MNIST's and FSDD's official test parts, 1,000 pairs of the
-same digit. Noise is white and Gaussian: of a picture told by its standard deviation (ink is 1), of a
-word by its level against the word's loudest 50 ms.
+Without RUN the shipped weights. Items are of MNIST's and FSDD's official test parts, 1,000 pairs.
+Noise is white and Gaussian: of a picture told by its standard deviation (ink is 1), of a word by
+its level against the word's loudest 50 ms.
 """
 
 import argparse
