@@ -19,15 +19,36 @@ class Found(NamedTuple):
 
 def find(picture: np.ndarray) -> Found:
     """The ink of a picture [h,w,3] 0..1 that belongs to one digit."""
+    found = seen(picture)
+    if not found:
+        return Found(None, False, ("nothing stands out from the ground",))
+    if found.is_sheet():
+        inner = seen(sheet(picture, found))
+        if inner and verdict(inner)[0]:
+            found = inner
+    return Found(found.cut(), *verdict(found))
+
+
+def seen(picture: np.ndarray) -> "Marks | None":
+    """What is ink in a picture [h,w,3], the ground being the larger part, or else the outer one."""
     small = paper.coarse(picture)
     towards = paper.direction(small)
     found = marks(paper.evened(picture, small, towards))
-    if found and found.share > MUCH:  # ground and ink may be the other way round
+    if found and found.share > MUCH:
         turned = marks(paper.evened(picture, small, -towards))
         found = max(found, turned or found, key=lambda marks: marks.whole)
-    if not found:
-        return Found(None, False, ("nothing stands out from the ground",))
-    return Found(found.cut(), *verdict(found))
+    return found
+
+
+def sheet(picture: np.ndarray, found: "Marks") -> np.ndarray:
+    """The cut-out of a sheet of paper that lies on something else, all around it as the paper is."""
+    from scipy import ndimage
+
+    top, left, bottom, right = found.chosen[0].box
+    page = found.label[top:bottom, left:right] == found.chosen[0].number
+    inner = ndimage.binary_erosion(ndimage.binary_fill_holes(page), iterations=3)
+    cut = picture[top:bottom, left:right]
+    return np.where(inner[..., None], cut, np.median(cut[page], 0))
 
 
 # ---------------------------------------------------------------- ink and its components
@@ -137,6 +158,12 @@ class Marks(NamedTuple):
     def whole(self) -> float:
         """Of the ink that is the digit's."""
         return sum(part.area for part in self.chosen) / (self.label > 0).sum()
+
+    def is_sheet(self) -> bool:
+        """Whether the largest component may be a sheet of paper: large, and most of its box."""
+        top, left, bottom, right = self.chosen[0].box
+        box = (bottom - top) * (right - left)
+        return self.chosen[0].area > 0.5 * box > 0.03 * self.label.size > 300
 
     def cut(self) -> np.ndarray:
         """The digit's ink [h,w] 0..1: what lies outside its outline by more than a pixel is 0."""

@@ -84,7 +84,7 @@ def unruled(mask: np.ndarray) -> np.ndarray:
     if max(mask.shape) < COARSE:
         return mask
     left = without_rows(without_rows(mask).T).T
-    return left if left is not mask and is_inside(left) else mask
+    return left if (left != mask).any() and is_inside(left) else mask
 
 
 def is_inside(mask: np.ndarray) -> bool:
