@@ -117,7 +117,7 @@ def without_rows(mask: np.ndarray) -> np.ndarray:
 
 
 def erase(padded: np.ndarray, row_W: np.ndarray, reach: int) -> None:
-    """Takes a thin line out of ink [reach+h+reach,w] if it spans it, but no strokes that cross it."""
+    """Takes a thin line out of ink [reach+h+reach,w] that it spans, but not strokes across it."""
     column = np.flatnonzero((row_W >= 0) & (row_W < len(padded) - 2 * reach))
     if len(column) < 0.2 * len(row_W):
         return
