@@ -1,33 +1,44 @@
 """The ink of one digit, found in a picture of any kind."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from fdigits.data import paper
 
+FAINT = 0.06  # of the 1.7 between black and white
+NOISY = 2.5  # standard deviations of the ground
+EDGE = 0.3  # of a component's box that lies at the picture's edge
 MUCH = 0.3  # of a picture: so much ink may be the ground
 
 
-class Found(NamedTuple):
-    """Ink [h,w] 0..1 cut out, None where there is none; whether it is one digit; what is doubtful."""
+def candidates(picture: np.ndarray) -> Iterator["Marks"]:
+    """What may be the ink of a picture [h,w,3] 0..1, the likeliest first.
 
-    ink: np.ndarray | None
-    digit: bool
-    warnings: tuple[str, ...]
-
-
-def find(picture: np.ndarray) -> Found:
-    """The ink of a picture [h,w,3] 0..1 that belongs to one digit."""
+    The ground is what there is more of; then the other way round; then the inside of a sheet.
+    """
     small = paper.coarse(picture)
     towards = paper.direction(small)
-    found = marks(paper.evened(picture, small, towards))
-    if found and found.share > MUCH:  # ground and ink may be the other way round
-        turned = marks(paper.evened(picture, small, -towards))
-        found = max(found, turned or found, key=lambda marks: marks.whole)
-    if not found:
-        return Found(None, False, ("nothing stands out from the ground",))
-    return Found(found.cut(), *verdict(found))
+    found = [marks(paper.evened(picture, small, towards))]
+    if found[0] and found[0].share > MUCH:
+        found.append(marks(paper.evened(picture, small, -towards)))
+    found = sorted((one for one in found if one), key=lambda one: -one.whole)
+    yield from found
+    for one in found:
+        if one.is_sheet():
+            yield from candidates(sheet(picture, one))
+
+
+def sheet(picture: np.ndarray, one: "Marks") -> np.ndarray:
+    """A sheet of paper that lies on something else, cut out, with paper for what is around it."""
+    from scipy import ndimage
+
+    top, left, bottom, right = one.chosen[0].box
+    page = one.label[top:bottom, left:right] == one.chosen[0].number
+    inner = ndimage.binary_erosion(ndimage.binary_fill_holes(page), iterations=3)
+    cut = picture[top:bottom, left:right]
+    return np.where(inner[..., None], cut, np.median(cut[page], 0))
 
 
 # ---------------------------------------------------------------- ink and its components
@@ -48,7 +59,7 @@ def threshold(grey: np.ndarray) -> float | None:
 
 
 class Part(NamedTuple):
-    """A connected component: its number, box (top, left, bottom, right), pixels, ink, at the edge."""
+    """A connected component; its box is top, left, bottom, right."""
 
     number: int
     box: tuple[int, int, int, int]
@@ -121,7 +132,7 @@ def around(parts: list[Part]) -> tuple[int, int, int, int]:
 
 
 class Marks(NamedTuple):
-    """What is ink in a picture: grey [h,w], components [h,w] by number, those chosen, the others."""
+    """What is ink in a picture: grey [h,w], components [h,w] by number, the digit's and others."""
 
     grey: np.ndarray
     label: np.ndarray
@@ -138,6 +149,22 @@ class Marks(NamedTuple):
         """Of the ink that is the digit's."""
         return sum(part.area for part in self.chosen) / (self.label > 0).sum()
 
+    @property
+    def contrast(self) -> float:
+        """Between ink and ground, of the 1.7 between black and white."""
+        return float(np.median(self.grey[self.label == self.chosen[0].number]))
+
+    @property
+    def clearness(self) -> float:
+        """Contrast over the ground's standard deviation."""
+        return self.contrast / (float(self.grey[self.label == 0].std()) + 1e-6)
+
+    def is_sheet(self) -> bool:
+        """Whether the largest component may be a sheet of paper: large, and most of its box."""
+        top, left, bottom, right = self.chosen[0].box
+        box = (bottom - top) * (right - left)
+        return self.chosen[0].area > 0.5 * box > 0.03 * self.label.size > 300
+
     def cut(self) -> np.ndarray:
         """The digit's ink [h,w] 0..1: what lies outside its outline by more than a pixel is 0."""
         from scipy import ndimage
@@ -151,6 +178,18 @@ class Marks(NamedTuple):
         near = ndimage.binary_dilation(keep, np.ones((3, 3)))
         return np.where(near, np.clip(grey / max(np.median(grey[keep]), 1e-6), 0, 1), 0)
 
+    def doubts(self) -> tuple[str, ...]:
+        """Why this is not the ink of one digit; none where it may be."""
+        first = self.chosen[0]
+        like = [part for part in self.others if part.size > 0.5 * first.size]
+        told = {
+            "no digit stands out among many marks": len(self.others) > 20 or len(self.chosen) > 5,
+            f"{len(like) + 1} digits or marks stand beside each other": bool(like),
+            "what stands out is faint": self.contrast < FAINT or self.clearness < NOISY,
+            "what stands out leads out of the picture": first.edge > EDGE,
+        }
+        return tuple(text for text, true in told.items() if true)
+
 
 def marks(grey: np.ndarray) -> Marks | None:
     """Ink of an evened picture [h,w], None where there is none."""
@@ -159,14 +198,3 @@ def marks(grey: np.ndarray) -> Marks | None:
         return None
     label, parts = components(paper.unruled(grey > 0.7 * level), grey, level)
     return Marks(grey, label, *choose(parts)) if parts else None
-
-
-def verdict(found: Marks) -> tuple[bool, tuple[str, ...]]:
-    """Whether one digit is seen, and what is doubtful."""
-    size = found.chosen[0].size
-    like = [part for part in found.others if part.size > 0.5 * size]
-    if len(found.others) > 20 or len(found.chosen) > 12:
-        return False, ("no digit stands out: many marks",)
-    if like:
-        return False, (f"{len(like) + 1} digits or marks: give a picture of one digit",)
-    return True, ()

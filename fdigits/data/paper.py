@@ -84,7 +84,7 @@ def unruled(mask: np.ndarray) -> np.ndarray:
     if max(mask.shape) < COARSE:
         return mask
     left = without_rows(without_rows(mask).T).T
-    return left if left is not mask and is_inside(left) else mask
+    return left if (left != mask).any() and is_inside(left) else mask
 
 
 def is_inside(mask: np.ndarray) -> bool:
@@ -117,7 +117,7 @@ def without_rows(mask: np.ndarray) -> np.ndarray:
 
 
 def erase(padded: np.ndarray, row_W: np.ndarray, reach: int) -> None:
-    """Takes a thin line out of ink [reach+h+reach,w] if it spans it, but no strokes that cross it."""
+    """Takes a thin line out of ink [reach+h+reach,w] that it spans, but not strokes across it."""
     column = np.flatnonzero((row_W >= 0) & (row_W < len(padded) - 2 * reach))
     if len(column) < 0.2 * len(row_W):
         return
