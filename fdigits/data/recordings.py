@@ -6,6 +6,7 @@
   not count. Gaps within a word (before the t of "eight") are bridged.
 - Of what surrounds the word 150 ms are kept on each side, which hold the faint ends that are
   missed; the rest becomes zeros. So a trimmed recording and a long one look alike.
+- What keeps its level is no word: noise, hum, a tone. So is what is silent.
 - The loudest 50 ms have the same mean square in all words.
 """
 
@@ -20,7 +21,8 @@ from fdigits.data.corpus import WORD
 from fdigits.errors import UserError
 
 RATE = 8_000  # Hz
-VERSION = 1  # of the words: a new one makes prepared words anew
+LONGEST = 120  # s, of a person's recording
+VERSION = 2  # of the words: a new one makes prepared words anew
 LEVEL = 0.15  # root of the mean square of the loudest 50 ms, of full scale
 
 _LOWEST = 70  # Hz
@@ -28,9 +30,10 @@ _FRAME, _HOP = 200, 80  # samples: 25 ms, 10 ms
 _BANDS = (100, 600, 1_500, 2_600, 3_900)  # Hz, edges
 _STILL = 5  # frames of which the median counts: what is shorter than 50 ms does not
 _WORD_FRAMES = 80  # of a long word
-_GAP = 17  # frames that are bridged within a word
+_GAP = 22  # frames that are bridged within a word
 _SHORTEST = 6  # frames of a word
 _RISE = 8.0  # dB between noise and the loudest moments where there is a word
+_CHANGE = 5.0  # dB by which some band's level changes within a word
 _AROUND = 1_200  # samples kept on each side of the word
 _FADE = 80  # samples
 _SILENT = 1e-6  # of full scale
@@ -39,7 +42,7 @@ _SILENT = 1e-6  # of full scale
 class Heard(NamedTuple):
     """What was heard in a recording."""
 
-    word: np.ndarray  # [10000] int16; without a word: the middle of what there is
+    word: np.ndarray  # [10000] int16; without a word the loudest 1.25 s
     digit: bool  # whether there is a word, which may be a digit
     warnings: tuple[str, ...]  # what is doubtful, in words
 
@@ -63,6 +66,11 @@ def read(path: Path | str) -> Heard:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
     channels, rate = audio_files.channels(str(path), content)
+    if len(channels) > LONGEST * rate:
+        raise UserError(
+            f"{path} lasts {len(channels) / rate:.0f} s: give a recording of one word, "
+            f"at most {LONGEST} s"
+        )
     signal, mended = mono(channels)
     heard = hear(signal, rate, str(path))
     return heard._replace(warnings=mended + heard.warnings)
@@ -84,7 +92,9 @@ def hear(signal: np.ndarray, rate: int, name: str = "recording") -> Heard:
     Raises:
       UserError: no samples, not mono, or NaN or infinite samples.
     """
-    samples = without_hum(audio_files.resampled(features.checked(signal, name), rate, RATE))
+    samples = features.checked(signal, name)
+    samples = samples / max(1, np.abs(samples).max())  # of any scale, whose square may be none
+    samples = without_hum(audio_files.resampled(samples, rate, RATE))
     level = loudness(samples)
     if level < _SILENT:
         return Heard(np.zeros(WORD, np.int16), False, ("silence: no word is heard",))
@@ -125,20 +135,29 @@ def band_energies(samples: np.ndarray) -> np.ndarray:
 def find(energy_TxB: np.ndarray) -> _Found | None:
     """The word in the energies of the bands (dB), or None."""
     still = np.median(_neighbours(energy_TxB, _STILL), -1)
-    share = max(10, 50 * (1 - _WORD_FRAMES / len(still)))  # the median of what is no word
-    noise, loud = np.percentile(still, share, axis=0), still.max(0)
+    empty = max(0, 1 - _WORD_FRAMES / len(still))  # share that holds no word
+    noise, restless = np.percentile(still, [max(10, 50 * empty), max(10, 90 * empty)], axis=0)
+    loud = still.max(0)
     rise = loud - noise
     if rise.max() < _RISE:
         return None
     least = np.maximum(loud - 30, max(loud.max() - 35, energy_TxB.max() - 40))
-    threshold = np.maximum(noise + np.maximum(5, 0.3 * rise), least)
+    threshold = np.maximum.reduce([noise + np.maximum(5, 0.3 * rise), restless + 5, least])
     over = np.where(rise >= _RISE, still - threshold, -1)
     runs = _bridged(_runs((over > 0).any(1)))
     excess = np.clip(over, 0, None).sum(1)
     word = max(runs, key=lambda run: excess[slice(*run)].sum(), default=(0, 0))
-    if word[1] - word[0] < _SHORTEST:
+    if word[1] - word[0] < _SHORTEST or _steady(still, *word):
         return None
     return _Found(*word, float(rise.max()))
+
+
+def _steady(still_TxB: np.ndarray, start: int, stop: int) -> bool:
+    """Whether all bands keep their level in a sound amid quiet, as those of a beep do."""
+    inside = still_TxB[start + 3 : stop - 3]
+    if len(still_TxB) - (stop - start) < 20 or len(inside) < 4:
+        return False
+    return bool(np.ptp(np.percentile(inside, [5, 95], axis=0), axis=0).max() < _CHANGE)
 
 
 def placed(samples: np.ndarray, start: int, stop: int) -> np.ndarray:
