@@ -22,18 +22,22 @@ from fdigits.errors import UserError
 
 RATE = 8_000  # Hz
 LONGEST = 120  # s, of a person's recording
-VERSION = 2  # of the words: a new one makes prepared words anew
+VERSION = 3  # of the words: a new one makes prepared words anew
 LEVEL = 0.15  # root of the mean square of the loudest 50 ms, of full scale
 
 _LOWEST = 70  # Hz
 _FRAME, _HOP = 200, 80  # samples: 25 ms, 10 ms
 _BANDS = (100, 600, 1_500, 2_600, 3_900)  # Hz, edges
 _STILL = 5  # frames of which the median counts: what is shorter than 50 ms does not
-_WORD_FRAMES = 80  # of a long word
+_WORD_FRAMES = 100  # of the longest word
 _GAP = 22  # frames that are bridged within a word
 _SHORTEST = 6  # frames of a word
 _RISE = 8.0  # dB between noise and the loudest moments where there is a word
-_CHANGE = 5.0  # dB by which some band's level changes within a word
+_FAINT = 12.0  # dB between noise and a word that is hard to hear
+_AMID = 20  # frames about a word that show what it stands in
+_CLEAR = 35.0  # dB above the noise, where a word's changes are not drowned
+_RIVAL = 0.6  # of the word's strength: as strong as another word
+_CHANGE = 4.5  # dB by which some band's level changes within a word
 _AROUND = 1_200  # samples kept on each side of the word
 _FADE = 80  # samples
 _SILENT = 1e-6  # of full scale
@@ -52,7 +56,7 @@ class _Found(NamedTuple):
 
     start: int  # frame
     stop: int  # the frame behind its last
-    rise: float  # dB of its loudest moments above the noise
+    rivals: bool  # whether something nearly as strong stands elsewhere
 
 
 def read(path: Path | str) -> Heard:
@@ -106,7 +110,7 @@ def hear(signal: np.ndarray, rate: int, name: str = "recording") -> Heard:
     start, stop = found.start * _HOP, (found.stop - 1) * _HOP + _FRAME
     kept = samples / loudness(samples[start:stop])
     heard = placed(kept, start - _AROUND, stop + _AROUND)
-    return Heard(heard, True, _doubts(signal, found))
+    return Heard(heard, True, _doubts(found, energy_TxB))
 
 
 def without_hum(samples: np.ndarray) -> np.ndarray:
@@ -135,27 +139,39 @@ def band_energies(samples: np.ndarray) -> np.ndarray:
 def find(energy_TxB: np.ndarray) -> _Found | None:
     """The word in the energies of the bands (dB), or None."""
     still = np.median(_neighbours(energy_TxB, _STILL), -1)
-    empty = max(0, 1 - _WORD_FRAMES / len(still))  # share that holds no word
-    noise, restless = np.percentile(still, [max(10, 50 * empty), max(10, 90 * empty)], axis=0)
-    loud = still.max(0)
-    rise = loud - noise
-    if rise.max() < _RISE:
-        return None
-    least = np.maximum(loud - 30, max(loud.max() - 35, energy_TxB.max() - 40))
-    threshold = np.maximum.reduce([noise + np.maximum(5, 0.3 * rise), restless + 5, least])
-    over = np.where(rise >= _RISE, still - threshold, -1)
-    runs = _bridged(_runs((over > 0).any(1)))
+    over, rise = _over_noise(still, energy_TxB.max())
     excess = np.clip(over, 0, None).sum(1)
-    word = max(runs, key=lambda run: excess[slice(*run)].sum(), default=(0, 0))
-    if word[1] - word[0] < _SHORTEST or _steady(still, *word):
+    runs = _bridged(_runs(excess > 0))
+    if not runs:
         return None
-    return _Found(*word, float(rise.max()))
+    strength = np.array([excess[slice(*run)].sum() for run in runs])
+    word = runs[strength.argmax()]
+    if word[1] - word[0] < _SHORTEST or (rise > _CLEAR and _steady(still, *word)):
+        return None
+    rivals = np.count_nonzero(strength > _RIVAL * strength.max()) > 1
+    return _Found(*word, rivals)
+
+
+def _over_noise(still_TxB: np.ndarray, loudest: float) -> tuple[np.ndarray, float]:
+    """Decibels [T, B] above the threshold of each band, and the greatest rise of a band.
+
+    Noise is the median of what is no word, or the quietest tenth where a word fills the recording.
+    Bands that hardly rise above it are left out.
+    """
+    empty = max(0, 1 - _WORD_FRAMES / len(still_TxB))  # share that holds no word
+    shares = [max(10, 50 * empty), max(10, 90 * empty)]
+    noise, restless = np.percentile(still_TxB, shares, axis=0)
+    loud = still_TxB.max(0)
+    rise = loud - noise
+    least = np.maximum(loud - 30, max(loud.max() - 35, loudest - 40))
+    threshold = np.maximum.reduce([noise + np.maximum(5, 0.3 * rise), restless + 5, least])
+    return np.where(rise >= _RISE, still_TxB - threshold, -1), float(rise.max())
 
 
 def _steady(still_TxB: np.ndarray, start: int, stop: int) -> bool:
     """Whether all bands keep their level in a sound amid quiet, as those of a beep do."""
     inside = still_TxB[start + 3 : stop - 3]
-    if len(still_TxB) - (stop - start) < 20 or len(inside) < 4:
+    if len(still_TxB) - (stop - start) < _AMID or len(inside) < 10:
         return False
     return bool(np.ptp(np.percentile(inside, [5, 95], axis=0), axis=0).max() < _CHANGE)
 
@@ -216,12 +232,16 @@ def _nothing(energy_TxB: np.ndarray) -> str:
     return "nothing but a steady sound, as of noise, hum or a tone: no word is heard"
 
 
-def _doubts(signal: np.ndarray, found: _Found) -> tuple[str, ...]:
+def _doubts(found: _Found, energy_TxB: np.ndarray) -> tuple[str, ...]:
     """Warnings about a word that was found."""
-    doubts = []
+    doubts, within = [], slice(found.start, found.stop)
     if (found.stop - found.start) * _HOP > WORD:
         doubts.append("longer than one word: the loudest 1.25 s are taken")
-    if found.rise < 15:
+    if found.rivals:
+        doubts.append("more than one word: the strongest is taken")
+    whole = 10 * np.log10((10 ** (energy_TxB / 10)).sum(1))
+    around = np.delete(whole, within)
+    if len(around) > _AMID and whole[within].max() - np.median(around) < _FAINT:
         doubts.append("the noise is nearly as loud as the word")
     return tuple(doubts)
 
