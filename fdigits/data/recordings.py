@@ -113,6 +113,21 @@ def hear(signal: np.ndarray, rate: int, name: str = "recording") -> Heard:
     return Heard(heard, True, _doubts(found, energy_TxB))
 
 
+def mono(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """One channel [T] of `samples` [T, channels], and a warning where their mean cancels out.
+
+    The mean, as everywhere; where it is 10 dB below the loudest channel, that channel.
+    """
+    mean = samples.mean(1)
+    power = np.square(samples - samples.mean(0), dtype=np.float64).mean(0)
+    if np.var(mean, dtype=np.float64) >= 0.1 * power.max():
+        return mean, ()
+    loudest = int(power.argmax())
+    if power.max() > 100 * np.delete(power, loudest).sum():  # others are silent, not opposite
+        return samples[:, loudest], ()
+    return samples[:, loudest], ("the channels cancel each other out: one of them is taken",)
+
+
 def without_hum(samples: np.ndarray) -> np.ndarray:
     """`samples` [T] at 8 kHz without what is below 70 Hz: a Butterworth filter without delay."""
     n = 1 << (len(samples) + RATE // 8).bit_length()
@@ -244,18 +259,3 @@ def _doubts(found: _Found, energy_TxB: np.ndarray) -> tuple[str, ...]:
     if len(around) > _AMID and whole[within].max() - np.median(around) < _FAINT:
         doubts.append("the noise is nearly as loud as the word")
     return tuple(doubts)
-
-
-def mono(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """One channel [T] of `samples` [T, channels], and a warning where their mean cancels out.
-
-    The mean, as everywhere; where it is 10 dB below the loudest channel, that channel.
-    """
-    mean = samples.mean(1)
-    power = np.square(samples - samples.mean(0), dtype=np.float64).mean(0)
-    if np.var(mean, dtype=np.float64) >= 0.1 * power.max():
-        return mean, ()
-    loudest = int(power.argmax())
-    if power.max() > 100 * np.delete(power, loudest).sum():  # others are silent, not opposite
-        return samples[:, loudest], ()
-    return samples[:, loudest], ("the channels cancel each other out: one of them is taken",)
