@@ -43,8 +43,9 @@ def random_chunk(config: ConfigDict) -> dict[str, np.ndarray]:
     made = {}
     for name in tasks.make(config).reads:
         size = (*shape, *(places or FRAMES for places in MODALITIES[name].read))
-        if MODALITIES[name].dtype == "uint8":
-            made[name] = rng.integers(0, 256, size, dtype=np.uint8)
+        if "int" in MODALITIES[name].dtype:
+            limits = np.iinfo(MODALITIES[name].dtype)
+            made[name] = rng.integers(limits.min, limits.max, size, limits.dtype, endpoint=True)
         else:
             made[name] = rng.standard_normal(size, dtype=np.float32)
         if name == "frames":

@@ -6,6 +6,7 @@
   not count. Gaps within a word (before the t of "eight") are bridged.
 - Of what surrounds the word 150 ms are kept on each side, which hold the faint ends that are
   missed; the rest becomes zeros. So a trimmed recording and a long one look alike.
+- What keeps its level is no word: noise, hum, a tone. So is what is silent.
 - The loudest 50 ms have the same mean square in all words.
 """
 
@@ -20,17 +21,23 @@ from fdigits.data.corpus import WORD
 from fdigits.errors import UserError
 
 RATE = 8_000  # Hz
-VERSION = 1  # of the words: a new one makes prepared words anew
+LONGEST = 120  # s, of a person's recording
+VERSION = 3  # of the words: a new one makes prepared words anew
 LEVEL = 0.15  # root of the mean square of the loudest 50 ms, of full scale
 
 _LOWEST = 70  # Hz
 _FRAME, _HOP = 200, 80  # samples: 25 ms, 10 ms
 _BANDS = (100, 600, 1_500, 2_600, 3_900)  # Hz, edges
 _STILL = 5  # frames of which the median counts: what is shorter than 50 ms does not
-_WORD_FRAMES = 80  # of a long word
-_GAP = 17  # frames that are bridged within a word
+_WORD_FRAMES = 100  # of the longest word
+_GAP = 22  # frames that are bridged within a word
 _SHORTEST = 6  # frames of a word
 _RISE = 8.0  # dB between noise and the loudest moments where there is a word
+_FAINT = 12.0  # dB between noise and a word that is hard to hear
+_AMID = 20  # frames about a word that show what it stands in
+_CLEAR = 35.0  # dB above the noise, where a word's changes are not drowned
+_RIVAL = 0.6  # of the word's strength: as strong as another word
+_CHANGE = 4.5  # dB by which some band's level changes within a word
 _AROUND = 1_200  # samples kept on each side of the word
 _FADE = 80  # samples
 _SILENT = 1e-6  # of full scale
@@ -39,7 +46,7 @@ _SILENT = 1e-6  # of full scale
 class Heard(NamedTuple):
     """What was heard in a recording."""
 
-    word: np.ndarray  # [10000] int16; without a word: the middle of what there is
+    word: np.ndarray  # [10000] int16; without a word the loudest 1.25 s
     digit: bool  # whether there is a word, which may be a digit
     warnings: tuple[str, ...]  # what is doubtful, in words
 
@@ -49,7 +56,7 @@ class _Found(NamedTuple):
 
     start: int  # frame
     stop: int  # the frame behind its last
-    rise: float  # dB of its loudest moments above the noise
+    rivals: bool  # whether something nearly as strong stands elsewhere
 
 
 def read(path: Path | str) -> Heard:
@@ -63,6 +70,11 @@ def read(path: Path | str) -> Heard:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
     channels, rate = audio_files.channels(str(path), content)
+    if len(channels) > LONGEST * rate:
+        raise UserError(
+            f"{path} lasts {len(channels) / rate:.0f} s: give a recording of one word, "
+            f"at most {LONGEST} s"
+        )
     signal, mended = mono(channels)
     heard = hear(signal, rate, str(path))
     return heard._replace(warnings=mended + heard.warnings)
@@ -84,7 +96,9 @@ def hear(signal: np.ndarray, rate: int, name: str = "recording") -> Heard:
     Raises:
       UserError: no samples, not mono, or NaN or infinite samples.
     """
-    samples = without_hum(audio_files.resampled(features.checked(signal, name), rate, RATE))
+    samples = features.checked(signal, name)
+    samples = samples / max(1, np.abs(samples).max())  # of any scale, whose square may be none
+    samples = without_hum(audio_files.resampled(samples, rate, RATE))
     level = loudness(samples)
     if level < _SILENT:
         return Heard(np.zeros(WORD, np.int16), False, ("silence: no word is heard",))
@@ -96,7 +110,22 @@ def hear(signal: np.ndarray, rate: int, name: str = "recording") -> Heard:
     start, stop = found.start * _HOP, (found.stop - 1) * _HOP + _FRAME
     kept = samples / loudness(samples[start:stop])
     heard = placed(kept, start - _AROUND, stop + _AROUND)
-    return Heard(heard, True, _doubts(signal, found))
+    return Heard(heard, True, _doubts(found, energy_TxB))
+
+
+def mono(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """One channel [T] of `samples` [T, channels], and a warning where their mean cancels out.
+
+    The mean, as everywhere; where it is 10 dB below the loudest channel, that channel.
+    """
+    mean = samples.mean(1)
+    power = np.square(samples - samples.mean(0), dtype=np.float64).mean(0)
+    if np.var(mean, dtype=np.float64) >= 0.1 * power.max():
+        return mean, ()
+    loudest = int(power.argmax())
+    if power.max() > 100 * np.delete(power, loudest).sum():  # others are silent, not opposite
+        return samples[:, loudest], ()
+    return samples[:, loudest], ("the channels cancel each other out: one of them is taken",)
 
 
 def without_hum(samples: np.ndarray) -> np.ndarray:
@@ -125,20 +154,41 @@ def band_energies(samples: np.ndarray) -> np.ndarray:
 def find(energy_TxB: np.ndarray) -> _Found | None:
     """The word in the energies of the bands (dB), or None."""
     still = np.median(_neighbours(energy_TxB, _STILL), -1)
-    share = max(10, 50 * (1 - _WORD_FRAMES / len(still)))  # the median of what is no word
-    noise, loud = np.percentile(still, share, axis=0), still.max(0)
-    rise = loud - noise
-    if rise.max() < _RISE:
-        return None
-    least = np.maximum(loud - 30, max(loud.max() - 35, energy_TxB.max() - 40))
-    threshold = np.maximum(noise + np.maximum(5, 0.3 * rise), least)
-    over = np.where(rise >= _RISE, still - threshold, -1)
-    runs = _bridged(_runs((over > 0).any(1)))
+    over, rise = _over_noise(still, energy_TxB.max())
     excess = np.clip(over, 0, None).sum(1)
-    word = max(runs, key=lambda run: excess[slice(*run)].sum(), default=(0, 0))
-    if word[1] - word[0] < _SHORTEST:
+    runs = _bridged(_runs(excess > 0))
+    if not runs:
         return None
-    return _Found(*word, float(rise.max()))
+    strength = np.array([excess[slice(*run)].sum() for run in runs])
+    word = runs[strength.argmax()]
+    if word[1] - word[0] < _SHORTEST or (rise > _CLEAR and _steady(still, *word)):
+        return None
+    rivals = np.count_nonzero(strength > _RIVAL * strength.max()) > 1
+    return _Found(*word, rivals)
+
+
+def _over_noise(still_TxB: np.ndarray, loudest: float) -> tuple[np.ndarray, float]:
+    """Decibels [T, B] above the threshold of each band, and the greatest rise of a band.
+
+    Noise is the median of what is no word, or the quietest tenth where a word fills the recording.
+    Bands that hardly rise above it are left out.
+    """
+    empty = max(0, 1 - _WORD_FRAMES / len(still_TxB))  # share that holds no word
+    shares = [max(10, 50 * empty), max(10, 90 * empty)]
+    noise, restless = np.percentile(still_TxB, shares, axis=0)
+    loud = still_TxB.max(0)
+    rise = loud - noise
+    least = np.maximum(loud - 30, max(loud.max() - 35, loudest - 40))
+    threshold = np.maximum.reduce([noise + np.maximum(5, 0.3 * rise), restless + 5, least])
+    return np.where(rise >= _RISE, still_TxB - threshold, -1), float(rise.max())
+
+
+def _steady(still_TxB: np.ndarray, start: int, stop: int) -> bool:
+    """Whether all bands keep their level in a sound amid quiet, as those of a beep do."""
+    inside = still_TxB[start + 3 : stop - 3]
+    if len(still_TxB) - (stop - start) < _AMID or len(inside) < 10:
+        return False
+    return bool(np.ptp(np.percentile(inside, [5, 95], axis=0), axis=0).max() < _CHANGE)
 
 
 def placed(samples: np.ndarray, start: int, stop: int) -> np.ndarray:
@@ -197,26 +247,15 @@ def _nothing(energy_TxB: np.ndarray) -> str:
     return "nothing but a steady sound, as of noise, hum or a tone: no word is heard"
 
 
-def _doubts(signal: np.ndarray, found: _Found) -> tuple[str, ...]:
+def _doubts(found: _Found, energy_TxB: np.ndarray) -> tuple[str, ...]:
     """Warnings about a word that was found."""
-    doubts = []
+    doubts, within = [], slice(found.start, found.stop)
     if (found.stop - found.start) * _HOP > WORD:
         doubts.append("longer than one word: the loudest 1.25 s are taken")
-    if found.rise < 15:
+    if found.rivals:
+        doubts.append("more than one word: the strongest is taken")
+    whole = 10 * np.log10((10 ** (energy_TxB / 10)).sum(1))
+    around = np.delete(whole, within)
+    if len(around) > _AMID and whole[within].max() - np.median(around) < _FAINT:
         doubts.append("the noise is nearly as loud as the word")
     return tuple(doubts)
-
-
-def mono(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """One channel [T] of `samples` [T, channels], and a warning where their mean cancels out.
-
-    The mean, as everywhere; where it is 10 dB below the loudest channel, that channel.
-    """
-    mean = samples.mean(1)
-    power = np.square(samples - samples.mean(0), dtype=np.float64).mean(0)
-    if np.var(mean, dtype=np.float64) >= 0.1 * power.max():
-        return mean, ()
-    loudest = int(power.argmax())
-    if power.max() > 100 * np.delete(power, loudest).sum():  # others are silent, not opposite
-        return samples[:, loudest], ()
-    return samples[:, loudest], ("the channels cancel each other out: one of them is taken",)

@@ -1,10 +1,23 @@
 import csv
+import io
 import json
 
 import numpy as np
 import pytest
+import soundfile
 
-from fdigits.data.corpora import audio_mnist, fsdd, gsc_digits, mnist, reduced_mnist
+from fdigits.data.corpora import (
+    audio_mnist,
+    bundled,
+    fsdd,
+    gsc_digits,
+    gsc_partial,
+    make_bundled,
+    mnist,
+    other_voices,
+    reduced_mnist,
+    voices,
+)
 from fdigits.data.corpus import Corpus, check
 from fdigits.errors import UserError
 from tests.data.source_files import idx, wav, write_folder, write_mnist, write_tar
@@ -192,6 +205,79 @@ class TestRecordings:
             "26": {"age": None, "gender": "female", "accent": "german"},
         }
 
+    @pytest.mark.parametrize("form", ["folder", "tar"])
+    def test_gsc_partial(self, tmp_path, form):
+        files = {
+            "zero/0a2b_nohash_0.wav": wav(16_000, 16_000),
+            "eight/ffd2ba2f_nohash_1.wav": wav(12_000, 16_000),
+            "tree/0a2b_nohash_0.wav": wav(16_000, 16_000),
+        }
+        if form == "folder":
+            write_folder(tmp_path / "gsc_partial", files)
+        else:
+            write_tar(tmp_path / "gsc_partial" / "some.tar.gz", files)
+        assert gsc_digits.find(tmp_path) == []
+        found = gsc_partial.read(gsc_partial.find(tmp_path))
+        assert found.id.tolist() == ["eight/ffd2ba2f_nohash_1", "zero/0a2b_nohash_0"]
+        assert found.label.tolist() == [8, 0]
+        assert found.part.tolist() == [gsc_digits.partition(s) for s in ("ffd2ba2f", "0a2b")]
+
+    def test_other_voices_come_to_one_rate(self, tmp_path):
+        flac = io.BytesIO()
+        tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(32_000) / 16_000)
+        soundfile.write(flac, tone, 16_000, format="FLAC")
+        fast = io.BytesIO()
+        tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)
+        soundfile.write(fast, tone, 48_000, format="WAV")
+        files = {
+            "voice_a/7/7_set2_001.flac": flac.getvalue(),
+            "audio_mnist/01/3_01_40.wav": fast.getvalue(),
+            "audio_mnist/05/1_01_22.wav": wav(),  # of another speaker's folder
+            "voice_a/notes/7.flac": wav(),
+        }
+        write_folder(tmp_path / "other_voices", files)
+        found = other_voices.read(other_voices.find(tmp_path))
+        assert found.id.tolist() == ["3_01_40", "voice_a/7/7_set2_001"]
+        assert found.label.tolist() == [3, 7]
+        assert found.speaker.tolist() == ["01", "voice_a"]
+        assert [len(signal) for signal in found.signal] == [16_000, 32_000]
+        assert found.rate == 16_000
+        for signal in found.signal:  # the tone is where it was
+            assert np.abs(np.fft.rfft(signal[:16_000])).argmax() == 440
+
+
+class TestVoices:
+    def test_what_is_said(self):
+        plan = voices.digits("f3")
+        assert len(plan) == 160 and voices.find(None) == []
+        for word in bundled.WORDS:
+            accents = [one.voice for one in plan if one.word == word]
+            assert len(accents) == 16 and len(set(accents)) == 8
+        assert len({(one.rate, one.pitch) for one in plan}) > 100
+        assert voices.digits("f3") == plan != voices.digits("f3", seed=1)
+
+    def test_other_words_are_none_of_the_ten(self):
+        words = voices.OTHER_WORDS.split()
+        assert len(words) == len(set(words)) > 140
+        assert not set(words) & {*bundled.WORDS, "oh", "to", "too", "won", "for", "ate", "nein"}
+        said = [one.word for one in voices.no_digits("m1")]
+        assert len(set(said)) == 20 and set(said) <= set(words)
+
+    def test_they_are_spoken(self, monkeypatch):
+        part = {"f3": make_bundled.voices()["f3"]}
+        monkeypatch.setattr(make_bundled, "voices", lambda *_: part)
+        monkeypatch.setattr(voices, "ACCENTS", "en-us en")
+        digits, others = voices.read([]), voices.others()
+        assert len(digits.signal) == 40 and len(others.signal) == 20
+        assert np.bincount(digits.label).tolist() == [4] * 10
+        assert set(others.label) == {-1}
+        for found in (digits, others):
+            assert found.rate == 22_050 and set(found.speaker) == {"f3"}
+            assert set(found.part) == {*part.values()}
+            assert len(set(found.id)) == len(found.id)
+            assert all(np.abs(signal).max() > 0.05 for signal in found.signal)
+            assert all(0.1 < len(signal) / found.rate < 2.5 for signal in found.signal)
+
 
 def test_check_names_what_is_wrong():
     good = {
@@ -225,7 +311,14 @@ def test_check_names_what_is_wrong():
             {"x": np.zeros((3, 128, 128), np.float32)},
             r"here: audio or frames or mean_mfcc of shape \(128, 128\)",
         ),
-        ({"x": good["x"].astype(float)}, "numbers of type float64, expected uint8 or float32"),
+        (
+            {"x": good["x"].astype(float)},
+            "numbers of type float64, expected uint8 or float32 or int16",
+        ),
+        (
+            {"x": np.zeros((3, 8_000), np.int16)},
+            r"here: word of shape \(8000,\), expected \(10000,\)",
+        ),
         ({"x": silent}, "here: the mask of item b is not ones, then zeros"),
         ({"x": gap}, "here: the mask of item b is not ones, then zeros"),
         ({"x": half}, "here: the mask of item b is not ones, then zeros"),
@@ -280,3 +373,18 @@ class TestReal:
         assert len(found.signal) == 41
         assert found.rate == 48_000
         assert set(found.speaker) == set(audio_mnist.speakers(paths))
+
+    def test_gsc_partial(self, real_data):
+        found = gsc_partial.read(gsc_partial.find(real_data))
+        assert len(found.signal) == 2_196 and found.rate == 16_000
+        assert len(np.unique(found.speaker)) == 453
+        assert np.bincount(found.label).tolist() == [546, 544, 4, 4, 2, 541, 3, 5, 543, 4]
+        known = gsc_digits.read(gsc_digits.find(real_data))
+        assert not set(found.speaker) & set(known.speaker)
+
+    def test_other_voices(self, real_data):
+        found = other_voices.read(other_voices.find(real_data))
+        assert len(found.signal) == 401 and found.rate == 16_000
+        count = dict(zip(*np.unique(found.speaker, return_counts=True), strict=True))
+        assert count == {"01": 100, "05": 1, "voice_a": 300}
+        assert np.bincount(found.label).tolist() == [40, 41, *[40] * 8]

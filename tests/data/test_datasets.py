@@ -40,6 +40,32 @@ def test_a_name_is_its_records(name, members, title, split):
     assert datasets.is_paired(name) == (name == "written_spoken")
 
 
+def test_joined_sets_are_one():
+    image, voices = datasets.find("mnist_fsdd+gsc_partial+espeak")
+    assert image.name == "mnist"
+    assert voices.joins == ("fsdd", "gsc_partial", "espeak")
+    assert voices.name == "fsdd+gsc_partial+espeak"
+    assert voices.modalities == RECORDED and not voices.disjoint
+    assert datasets.title("digits_gsc_digits+gsc_partial") == (
+        "scikit-learn digits × Speech Commands digits + Speech Commands, four digits in number"
+    )
+    assert datasets.find("gsc_digits+gsc_partial")[0].disjoint
+    assert datasets.default_split("mnist_fsdd+gsc_partial") == "paper"
+    assert not datasets.is_paired("mnist_fsdd+gsc_partial")
+    assert names("mnist+digits") == ["mnist+digits"]
+    for name, says in (
+        ("fsdd+fsdd", "a data set is there twice"),
+        ("fsdd+mnist", "only sets of one kind"),
+        ("fsdd+written_spoken", "only sets of one kind"),
+        ("fsdd+gsc_partail", "did you mean 'gsc_partial'"),
+        ("fsdd+", "unknown data set ''"),
+        ("fsdd+mnist_gsc_digits", "only sets of one kind"),
+    ):
+        with pytest.raises(UserError, match=says) as told:
+            datasets.find(name)
+        assert "\n" not in str(told.value)
+
+
 def test_an_unknown_name():
     for ask in (datasets.find, datasets.default_split, datasets.is_paired):
         with pytest.raises(UserError, match=r"'mnist_fsd' \(did you mean 'mnist_fsdd'\?\)"):

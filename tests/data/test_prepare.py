@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from fdigits.data import datasets, download, features, prepare
+from fdigits.data import datasets, download, features, pairing, prepare
+from fdigits.data.corpora import voices
 from fdigits.data.corpus import Corpus, check
 from fdigits.data.datasets import DATASETS
 from fdigits.errors import UserError
@@ -164,6 +165,61 @@ def test_frames_of_shipped_mfcc_and_of_none():
     assert "\n" not in str(told.value)
 
 
+def test_words_are_cached_beside_the_mfcc(folders, monkeypatch):
+    audio = prepare.load("fsdd", *folders)["audio"]
+    loaded = prepare.load("digits_fsdd", *folders, modalities=["image", "word"])
+    assert set(loaded) == {"image", "word"}
+    found = loaded["word"]
+    assert (found.x.shape, found.x.dtype) == ((8, 10_000), np.int16)
+    np.testing.assert_array_equal(found.id, audio.id)
+    monkeypatch.setattr(prepare, "build", lambda *_: pytest.fail("did not use the cache"))
+    cached = prepare.load("fsdd", *folders, modalities=["word"])["word"]
+    np.testing.assert_array_equal(found.x, cached.x)
+    assert cached.x.dtype == np.int16
+    with pytest.raises(UserError, match=r"espeak ships as MFCC: words need recordings.* fsdd") as e:
+        prepare.load("bundled", modalities=["word"])
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("modality", ["audio", "word", "frames"])
+def test_joined_sets(folders, modality):
+    names = {"zero/0a2b_nohash_0.wav": 16_000, "eight/0a2b_nohash_1.wav": 12_000}
+    files = {name: wav(n, 16_000, seed=n) for name, n in names.items()}
+    write_folder(folders[0] / "gsc_partial", files)
+    one = prepare.load("fsdd", *folders, modalities=[modality])[modality]
+    other = prepare.load("gsc_partial", *folders, modalities=[modality])[modality]
+    pair = prepare.load("digits_fsdd+gsc_partial", *folders, modalities=["image", modality])
+    assert set(pair) == {"image", modality}
+    both = check(pair[modality], "both")
+    assert both.name == "fsdd+gsc_partial" and len(both) == 10
+    np.testing.assert_array_equal(both.x[:8, : one.x.shape[1]], one.x)
+    np.testing.assert_array_equal(both.x[8:, : other.x.shape[1]], other.x)
+    assert both.id[[0, -1]].tolist() == ["fsdd/0_lucas_4", "gsc_partial/zero/0a2b_nohash_0"]
+    assert sorted(set(both.speaker)) == ["fsdd/lucas", "fsdd/theo", "gsc_partial/0a2b"]
+    np.testing.assert_array_equal(both.label, [*one.label, *other.label])
+    parts = pairing.splits({modality: both}, paired=False, policy="speaker", seed=0)
+    held = [set(both.speaker[part.rows[modality]]) for part in parts.values()]
+    assert [len(speakers) for speakers in held] == [1, 1, 1] and len(set.union(*held)) == 3
+
+
+def test_sets_that_are_made_need_no_files(folders, monkeypatch, capsys):
+    made = []
+
+    def read(paths):
+        made.append(paths)
+        return recordings
+
+    recordings = DATASETS["fsdd"].reader.read(sorted((folders[0] / "fsdd").iterdir()))
+    monkeypatch.setattr(voices, "read", read)
+    for _ in range(2):
+        found = prepare.load("voices", *folders, modalities=["word"])["word"]
+        assert len(found) == 8 and made == [[]]
+    monkeypatch.setattr(voices, "VERSION", 0)
+    assert capsys.readouterr().err == ""
+    prepare.load("voices", *folders, modalities=["word"])
+    assert len(made) == 2 and "preparing it anew" in capsys.readouterr().err
+
+
 def test_a_recording_is_read_in_one_way():
     with pytest.raises(UserError, match="espeak is read as one of audio, frames, not as several"):
         prepare.load("bundled", modalities=["frames", "image", "audio"])
@@ -254,11 +310,12 @@ def test_the_cache_alone_needs_numpy_only(folders):
     prepare.load("fsdd", *folders)
     prepare.load("fsdd", *folders, modalities=["spectrogram"])
     prepare.load("fsdd", *folders, modalities=["frames"])
+    prepare.load("fsdd", *folders, modalities=["word"])
     hide_source(folders[0])
     program = f"""
         import sys
-        hidden = ("librosa", "soundfile", "sklearn", "scipy", "joblib", "numba", "tensorflow",
-                  "tensorflow_datasets", "espeakng_loader", "PIL", "jax")
+        hidden = ("librosa", "soundfile", "soxr", "sklearn", "scipy", "joblib", "numba",
+                  "tensorflow", "tensorflow_datasets", "espeakng_loader", "PIL", "jax")
         for name in hidden:
             sys.modules[name] = None
         from fdigits.data import prepare
@@ -268,6 +325,7 @@ def test_the_cache_alone_needs_numpy_only(folders):
         pair = prepare.load("digits_fsdd", *folders, modalities=["spectrogram"])
         assert len(pair["spectrogram"]) == 8
         assert len(prepare.load("fsdd", *folders, modalities=["frames"])["frames"]) == 8
+        assert len(prepare.load("fsdd", *folders, modalities=["word"])["word"]) == 8
         assert len(prepare.load("espeak", modalities=["spectrogram"])["spectrogram"]) > 2000
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
@@ -363,6 +421,8 @@ def test_names(folders):
         ("reduced_mnist", r"train-images-idx3-ubyte.*into .*data/mnist, from https://storage"),
         ("fsdd", r"recordings/.* into .*data/fsdd, from https://github\.com/Jakobovski"),
         ("gsc_digits", r"nohash.* into .*data/gsc_digits, from http://download\.tensorflow"),
+        ("gsc_partial", r"nohash.* into .*data/gsc_partial, from http://download\.tensorflow"),
+        ("other_voices", r"voice_a.* into .*data/other_voices, from https://github\.com/secret"),
         ("audio_mnist", r"into .*data/audio_mnist, from https://github\.com/soerenab"),
         ("written_spoken", r"data_wr_train\.npy.*data/written_spoken, from https://zenodo"),
     ],
