@@ -1,10 +1,11 @@
 """Makes the weights that come with fdigits, of a finished run of `configs/strangers.py`.
 
-python -m fdigits.pretrained.make RUN --picture .5 --recording .5
+python -m fdigits.pretrained.make RUN --picture .5 --recording .5 --data-dir data
 
 Parameters and statistics go into `weights.msgpack` in half precision (msgpack of arrays, which runs
-no code), the config into `config.json`, and the least probabilities that count as a digit into
-`thresholds.json`. README.md beside them is the model card: write its figures anew.
+no code), the config into `config.json`, the least probabilities that count as a digit into
+`thresholds.json`, and accuracies of what was written into `figures.json`. README.md beside them is
+the model card: write its figures anew.
 """
 
 import argparse
@@ -13,9 +14,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from fdigits import evaluate
+from fdigits.config import DATA
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic, write_json
-from fdigits.trained import SHIPPED, THRESHOLDS, WEIGHTS, Trained, load
+from fdigits.trained import SHIPPED, THRESHOLDS, WEIGHTS, Trained, load, shipped
+
+FIGURES = "figures.json"
+TESTED = (("digits", ""), ("mnist", "test"), ("fsdd", "test"), ("gsc_digits", ""))  # data, part
 
 
 def ship(run: Trained, least: dict[str, float], folder: Path = SHIPPED) -> None:
@@ -38,14 +44,26 @@ def ship(run: Trained, least: dict[str, float], folder: Path = SHIPPED) -> None:
     write_json(folder / THRESHOLDS, least)
 
 
+def measure(data_dir: Path, cache: Path, folder: Path = SHIPPED) -> None:
+    """Writes the shipped weights' accuracy on `TESTED`: what a test of the package holds them to."""
+    run, figures = shipped(), {}
+    for data, part in TESTED:
+        tested = evaluate.test_on(run, data, data_dir, cache, part)
+        figures[f"{data} {part}".strip()] = {key: tested[key] for key in ("accuracy", "n")}
+    write_json(folder / FIGURES, figures)
+
+
 @exit_cleanly
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="workdir of a finished run of strangers.py:both")
     for kind in ("picture", "recording"):
         parser.add_argument(f"--{kind}", type=float, default=0.5, help="least probability")
+    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
+    parser.add_argument("--cache", type=Path, default=Path(DATA["cache"]))
     args = parser.parse_args()
     ship(load(args.run), {"picture": args.picture, "recording": args.recording})
+    measure(args.data_dir, args.cache)
 
 
 if __name__ == "__main__":

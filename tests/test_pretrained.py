@@ -1,0 +1,66 @@
+"""The weights that ship: what the card says of them is so."""
+
+import csv
+import json
+
+import pytest
+
+from fdigits import Recogniser, evaluate
+from fdigits.data.corpora import bundled
+from fdigits.pretrained.make import FIGURES
+from fdigits.trained import SHIPPED, WEIGHTS
+from tests.conftest import DATA
+
+SAMPLES = bundled.FOLDER / bundled.SAMPLES
+FOUND = json.loads((SHIPPED / FIGURES).read_text())
+
+
+@pytest.fixture(scope="module")
+def recognise():
+    return Recogniser()
+
+
+def test_they_are_small():
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir() if file.is_file()) < 4e6
+    assert (SHIPPED / WEIGHTS).stat().st_size < 4e6
+
+
+@pytest.mark.parametrize("digit", [1, 4, 7])
+def test_samples_are_recognised(recognise, digit):
+    found = recognise(SAMPLES / f"{digit}.png", SAMPLES / f"{digit}.wav")
+    assert found.digit == digit and not found.warnings
+    assert {name: one.digit for name, one in found.modalities.items()} == {
+        "picture": digit,
+        "recording": digit,
+    }
+
+
+def test_the_card_is_right_on_the_bundled_pictures(recognise, tmp_path):
+    tested = evaluate.test_on(recognise.trained, "digits", tmp_path, tmp_path)
+    assert tested["accuracy"] == pytest.approx(FOUND["digits"]["accuracy"], abs=2e-3)
+    assert tested["n"] == FOUND["digits"]["n"]
+
+
+def test_the_card_names_the_figures():
+    card = (SHIPPED / "README.md").read_text()
+    for name, figure in FOUND.items():
+        assert f"{100 * figure['accuracy']:.2f}" in card, name
+
+
+@pytest.mark.real
+def test_the_card_is_right_on_real_recordings(recognise, tmp_path):
+    tested = evaluate.test_on(recognise.trained, "fsdd", DATA, tmp_path, "test")
+    assert tested["accuracy"] == pytest.approx(FOUND["fsdd test"]["accuracy"], abs=4e-3)
+
+
+@pytest.mark.real
+def test_odd_inputs_are_answered_as_their_index_says(recognise):
+    with (DATA / "odd_inputs" / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    wrong = {}
+    for row in rows:
+        kind = "recording" if row["file"].endswith(".wav") else "picture"
+        digit = recognise(**{kind: DATA / "odd_inputs" / row["file"]}).digit
+        if digit != (None if row["digit"] == "none" else int(row["digit"])):
+            wrong[row["file"]] = digit
+    assert len(rows) == 69 and not wrong
