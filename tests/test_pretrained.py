@@ -9,7 +9,6 @@ from fdigits import Recogniser, evaluate
 from fdigits.data.corpora import bundled
 from fdigits.pretrained.make import FIGURES
 from fdigits.trained import SHIPPED, WEIGHTS
-from tests.conftest import DATA
 
 SAMPLES = bundled.FOLDER / bundled.SAMPLES
 FOUND = json.loads((SHIPPED / FIGURES).read_text())
@@ -48,19 +47,19 @@ def test_the_card_names_the_figures():
 
 
 @pytest.mark.real
-def test_the_card_is_right_on_real_recordings(recognise, tmp_path):
-    tested = evaluate.test_on(recognise.trained, "fsdd", DATA, tmp_path, "test")
+def test_the_card_is_right_on_real_recordings(recognise, real_data, tmp_path):
+    tested = evaluate.test_on(recognise.trained, "fsdd", real_data, tmp_path, "test")
     assert tested["accuracy"] == pytest.approx(FOUND["fsdd test"]["accuracy"], abs=4e-3)
 
 
 @pytest.mark.real
-def test_odd_inputs_are_answered_as_their_index_says(recognise):
-    with (DATA / "odd_inputs" / "index.csv").open(newline="") as file:
+def test_odd_inputs_are_answered_as_their_index_says(recognise, real_data):
+    with (real_data / "odd_inputs" / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     wrong = {}
     for row in rows:
         kind = "recording" if row["file"].endswith(".wav") else "picture"
-        digit = recognise(**{kind: DATA / "odd_inputs" / row["file"]}).digit
+        digit = recognise(**{kind: real_data / "odd_inputs" / row["file"]}).digit
         if digit != (None if row["digit"] == "none" else int(row["digit"])):
             wrong[row["file"]] = digit
     assert len(rows) == 69 and not wrong
