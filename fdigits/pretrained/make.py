@@ -45,7 +45,7 @@ def ship(run: Trained, least: dict[str, float], folder: Path = SHIPPED) -> None:
 
 
 def measure(data_dir: Path, cache: Path, folder: Path = SHIPPED) -> None:
-    """Writes the shipped weights' accuracy on `TESTED`: what a test of the package holds them to."""
+    """Writes the shipped weights' accuracy on `TESTED`: a test holds the package to it."""
     run, figures = shipped(), {}
     for data, part in TESTED:
         tested = evaluate.test_on(run, data, data_dir, cache, part)
