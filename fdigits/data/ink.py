@@ -7,8 +7,8 @@ import numpy as np
 
 from fdigits.data import paper
 
-FAINT = 0.06  # of the 1.7 between black and white
-NOISY = 2.5  # standard deviations of the ground
+FAINT = 0.1  # of the 1.7 between black and white
+NOISY = 4  # standard deviations of the ground
 EDGE = 0.3  # of a component's box that lies at the picture's edge
 MUCH = 0.3  # of a picture: so much ink may be the ground
 
@@ -100,9 +100,11 @@ def components(mask: np.ndarray, grey: np.ndarray, level: float) -> tuple[np.nda
 
 def choose(parts: list[Part]) -> tuple[list[Part], list[Part]]:
     """The components of one digit, and those that are left."""
-    inner = [part for part in parts if part.edge < 0.33] or parts
-    first = max(inner, key=lambda part: part.mass * part.size)
-    rest = [part for part in inner if part is not first and of_one_pen(part, first)]
+    first = max(
+        [part for part in parts if part.edge < EDGE] or parts,
+        key=lambda part: part.mass * part.size,
+    )
+    rest = [part for part in parts if part is not first and of_one_pen(part, first)]
     chosen, others = [first], []
     for part in sorted(rest, key=lambda part: -part.area):
         (chosen if belongs(part, chosen) else others).append(part)
@@ -111,6 +113,8 @@ def choose(parts: list[Part]) -> tuple[list[Part], list[Part]]:
 
 def of_one_pen(part: Part, first: Part) -> bool:
     """Whether a component is more than a speck or a hair beside the digit's largest."""
+    if part.edge and not first.edge:
+        return False
     pen = first.area / (2.5 * first.size)  # a digit's line is about so many times its height
     return part.area > 0.03 * first.area and part.area / part.size > 0.4 * pen
 
@@ -156,8 +160,9 @@ class Marks(NamedTuple):
 
     @property
     def clearness(self) -> float:
-        """Contrast over the ground's standard deviation."""
-        return self.contrast / (float(self.grey[self.label == 0].std()) + 1e-6)
+        """Contrast over the ground's standard deviation, as told by its quartiles."""
+        low, high = np.quantile(self.grey[self.label == 0], [0.25, 0.75])
+        return self.contrast / (0.74 * float(high - low) + 1e-6)
 
     def is_sheet(self) -> bool:
         """Whether the largest component may be a sheet of paper: large, and most of its box."""
