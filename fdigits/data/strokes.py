@@ -78,7 +78,7 @@ class Shape(NamedTuple):
 
 
 # MNIST's digits and those written for other programs lie below, but for a few in a thousand.
-MOST = Shape(length=3.5, widest=0.42, ends=7, crossings=20, holes=3, pieces=3)
+MOST = Shape(length=3.5, widest=0.5, ends=7, crossings=20, holes=3, pieces=3)
 
 
 def shape(fine: np.ndarray) -> Shape:
