@@ -5,11 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from fdigits import predict, report
-from fdigits.data import pictures, prepare
-from fdigits.errors import UserError
+from fdigits.data import prepare
 from fdigits.run import run
 from tests.test_systems import short
 
@@ -101,23 +99,3 @@ def test_what_is_missing_or_broken_is_one_line(hybrid, tmp_path, command):
         done = command(*given)
         assert done.returncode == 2 and told in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_a_scan_dark_on_light_becomes_an_mnist_picture(tmp_path):
-    scan = np.full((90, 70), 230, np.uint8)
-    scan[20:80, 30:36] = 15  # a one, off the middle
-    Image.fromarray(scan).save(tmp_path / "one.png")
-    picture = pictures.read(tmp_path / "one.png")
-    rows, columns = np.argwhere(picture > 128).min(0), np.argwhere(picture > 128).max(0)
-    assert picture.shape == (28, 28) and picture.max() > 200 and picture[0].max() == 0
-    assert (columns - rows + 1)[0] == 20 and abs((rows + columns)[1] / 2 - 13.5) <= 1
-    mnist = np.zeros((28, 28), np.uint8)
-    mnist[4:24, 12:15] = 250
-    Image.fromarray(mnist).save(tmp_path / "mnist.png")
-    np.testing.assert_array_equal(pictures.read(tmp_path / "mnist.png"), mnist)
-
-
-def test_an_empty_picture_is_told(tmp_path):
-    Image.fromarray(np.full((50, 50), 200, np.uint8)).save(tmp_path / "empty.png")
-    with pytest.raises(UserError, match="nothing but its background"):
-        pictures.read(tmp_path / "empty.png")
