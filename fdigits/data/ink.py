@@ -7,8 +7,8 @@ import numpy as np
 
 from fdigits.data import paper
 
-FAINT = 0.06  # of the 1.7 between black and white
-NOISY = 2.5  # standard deviations of the ground
+FAINT = 0.1  # of the 1.7 between black and white
+NOISY = 4  # standard deviations of the ground
 EDGE = 0.3  # of a component's box that lies at the picture's edge
 MUCH = 0.3  # of a picture: so much ink may be the ground
 
@@ -16,18 +16,19 @@ MUCH = 0.3  # of a picture: so much ink may be the ground
 def candidates(picture: np.ndarray) -> Iterator["Marks"]:
     """What may be the ink of a picture [h,w,3] 0..1, the likeliest first.
 
-    The ground is what there is more of; then the other way round; then the inside of a sheet.
+    The ground is what there is more of, or else the other way round. Of what may be a sheet of
+    paper its inside comes first.
     """
     small = paper.coarse(picture)
     towards = paper.direction(small)
     found = [marks(paper.evened(picture, small, towards))]
     if found[0] and found[0].share > MUCH:
         found.append(marks(paper.evened(picture, small, -towards)))
-    found = sorted((one for one in found if one), key=lambda one: -one.whole)
-    yield from found
-    for one in found:
+    for one in sorted((one for one in found if one), key=lambda one: -one.whole):
         if one.is_sheet():
-            yield from candidates(sheet(picture, one))
+            inner = candidates(sheet(picture, one))
+            yield from (marks for marks in inner if not marks.chosen[0].edge)
+        yield one
 
 
 def sheet(picture: np.ndarray, one: "Marks") -> np.ndarray:
@@ -100,9 +101,11 @@ def components(mask: np.ndarray, grey: np.ndarray, level: float) -> tuple[np.nda
 
 def choose(parts: list[Part]) -> tuple[list[Part], list[Part]]:
     """The components of one digit, and those that are left."""
-    inner = [part for part in parts if part.edge < 0.33] or parts
-    first = max(inner, key=lambda part: part.mass * part.size)
-    rest = [part for part in inner if part is not first and of_one_pen(part, first)]
+    first = max(
+        [part for part in parts if part.edge < EDGE] or parts,
+        key=lambda part: part.mass * part.size,
+    )
+    rest = [part for part in parts if part is not first and of_one_pen(part, first)]
     chosen, others = [first], []
     for part in sorted(rest, key=lambda part: -part.area):
         (chosen if belongs(part, chosen) else others).append(part)
@@ -111,6 +114,8 @@ def choose(parts: list[Part]) -> tuple[list[Part], list[Part]]:
 
 def of_one_pen(part: Part, first: Part) -> bool:
     """Whether a component is more than a speck or a hair beside the digit's largest."""
+    if part.edge and not first.edge:
+        return False
     pen = first.area / (2.5 * first.size)  # a digit's line is about so many times its height
     return part.area > 0.03 * first.area and part.area / part.size > 0.4 * pen
 
@@ -156,14 +161,15 @@ class Marks(NamedTuple):
 
     @property
     def clearness(self) -> float:
-        """Contrast over the ground's standard deviation."""
-        return self.contrast / (float(self.grey[self.label == 0].std()) + 1e-6)
+        """Contrast over the ground's standard deviation, as told by its darker half."""
+        low, middle = np.quantile(self.grey[self.label == 0], [0.16, 0.5])
+        return self.contrast / (float(middle - low) + 1e-6)
 
     def is_sheet(self) -> bool:
         """Whether the largest component may be a sheet of paper: large, and most of its box."""
         top, left, bottom, right = self.chosen[0].box
         box = (bottom - top) * (right - left)
-        return self.chosen[0].area > 0.5 * box > 0.03 * self.label.size > 300
+        return self.chosen[0].area > 0.7 * box > 0.03 * self.label.size > 300
 
     def cut(self) -> np.ndarray:
         """The digit's ink [h,w] 0..1: what lies outside its outline by more than a pixel is 0."""

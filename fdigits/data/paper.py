@@ -4,6 +4,7 @@ import numpy as np
 
 COARSE = 96  # pixels of the longer side at which light and paper are judged
 WINDOW = 0.35  # of the longer side: what is narrower than this may be a stroke
+NEAR = 0.15  # of the longer side: standard deviation of a neighbourhood
 LINE = 0.05  # of the longer side: how thick a ruled line is at most
 TILT = 0.12  # radians: how far from level it lies at most
 
@@ -50,29 +51,18 @@ def grown(small: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def direction(small: np.ndarray) -> np.ndarray:
     """The colour [3], of length 1, that leads from the ground to the ink in a picture [h,w,3].
 
-    What deviates from a smooth ground on one side more than on the other is ink: the third moment.
+    What deviates from its neighbourhood on one side more than on the other is ink: the third
+    moment, which is 0 for the edge of a shadow.
     """
+    from scipy import ndimage
+
     small = coarse(small, COARSE // 2)
-    residual = small - smooth(small)
+    reach = NEAR * max(small.shape)
+    residual = small - ndimage.gaussian_filter(small, (reach, reach, 0))
     moment = ((residual**2).sum(2, keepdims=True) * residual).mean((0, 1))
     length = np.linalg.norm(moment)
     towards = moment / length if length > 0 else np.full(3, -(3**-0.5))
     return towards.astype(np.float32)
-
-
-def smooth(small: np.ndarray) -> np.ndarray:
-    """A quadratic surface through most of a picture [h,w,c]: least absolute deviations."""
-    height, width = small.shape[:2]
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].reshape(2, -1)
-    basis = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], 1)
-    values = small.reshape(len(x), -1)
-    ridge = 1e-6 * np.eye(6)
-    fit = np.median(values, 0)
-    for _ in range(8):  # least squares, weighted anew by what deviates
-        weight = 1 / (np.linalg.norm(values - fit, axis=1, keepdims=True) + 0.02)
-        gram = (basis * weight).T @ basis + ridge * weight.sum()
-        fit = basis @ np.linalg.solve(gram, (basis * weight).T @ values)
-    return fit.reshape(small.shape)
 
 
 def unruled(mask: np.ndarray) -> np.ndarray:

@@ -24,8 +24,7 @@ def load(path: Path) -> np.ndarray:
       UserError: no picture, a broken one, or one of more than `MOST` pixels.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")  # what a file's metadata lack is no one's concern here
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             image.draft("RGB", (LONGEST, LONGEST))  # a JPEG file is decoded smaller
             if image.width * image.height > MOST:
                 raise Image.DecompressionBombError
@@ -51,12 +50,11 @@ def decoded(image: Image.Image) -> np.ndarray:
 
 
 def deep(image: Image.Image) -> Image.Image:
-    """Pixels of 16 or 32 bits, or floats, as 8 bits; their range is 0..1, 0..255 or 0..65535."""
-    values = np.nan_to_num(np.asarray(image, np.float32))
-    whole = 1 if image.mode == "F" else 255
-    top = next((top for top in (whole, 255, 65_535) if values.max() <= top), values.max())
-    top = 65_535 if image.mode.startswith("I;16") else top
-    return Image.fromarray(np.clip(values / top, 0, 1).astype(np.float32))
+    """Pixels of 16 or 32 bits, or floats, as floats 0..1: by the least range that holds them."""
+    values = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0).clip(0)
+    bits = np.ceil(np.log2(values.max() + 1))
+    top = 1 if image.mode == "F" and values.max() <= 1 else 2 ** max(bits, 8) - 1
+    return Image.fromarray(values / np.float32(top))
 
 
 def reduced(image: Image.Image) -> np.ndarray:

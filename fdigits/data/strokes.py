@@ -7,6 +7,7 @@ import numpy as np
 from fdigits.data import paper
 
 WIDTH = (2.0, 4.0)  # pixels: what MNIST's pens are wide
+BLOT = 7.0  # pixels: what is wider is no pen's stroke
 FINE = 5  # pixels of a cut-out digit for each of MNIST's
 
 
@@ -15,6 +16,8 @@ def penned(box: np.ndarray, longest: int) -> np.ndarray:
     fine = np.pad(resized(paper.squares(box, 2 * longest * FINE), longest * FINE), 2 * FINE)
     width = stroke(fine)
     by = np.clip(width, *(FINE * limit for limit in WIDTH)) - width
+    if width > FINE * BLOT:
+        by = 0
     return widened(fine, by / 2) if by else np.clip(fine, 0, 1)
 
 
@@ -75,7 +78,7 @@ class Shape(NamedTuple):
 
 
 # MNIST's digits and those written for other programs lie below, but for a few in a thousand.
-MOST = Shape(length=4.0, widest=0.42, ends=8, crossings=25, holes=3, pieces=3)
+MOST = Shape(length=3.5, widest=0.5, ends=7, crossings=20, holes=3, pieces=3)
 
 
 def shape(fine: np.ndarray) -> Shape:
