@@ -25,7 +25,7 @@ REPORTED = {
 
 
 def get_config(arg: str = ""):
-    choice = parse_arg(arg, data="digits", real="300", generated="1000", protocol="paper")
+    choice = parse_arg(arg, data="digits", real="100", generated="1000", protocol="paper")
     real, generated = choice["real"], choice["generated"]
     for key in ("real", "generated"):
         if not choice[key].isdecimal():

@@ -17,7 +17,7 @@ from tests.tasks import killed
 from tests.tasks.short import short
 from tests.test_config import get_config
 
-FLOW = "gan:real=20,generator=flow,synthetic=1000"
+FLOW = "gan:real=5,generator=flow,synthetic=1000"
 SHORT = {
     "data__limit": 100,
     "stages__judge__epochs": 2,
@@ -122,7 +122,7 @@ def test_every_digit_gets_as_many_drawn_pictures(finished):
     rows = split.examples()
     drawn = [name.startswith("gan/") for name in split.corpora["image"].id[rows["image"]]]
     np.testing.assert_array_equal(np.bincount(rows["label"][drawn], minlength=10), 20)
-    assert len(drawn) == sum(drawn) + 100
+    assert len(drawn) == sum(drawn) + 10 * 5
 
 
 def test_a_generator_names_no_digit_of_a_persons_picture(finished):
@@ -174,7 +174,7 @@ def test_a_perfect_velocity_has_no_loss(finished, monkeypatch):
 
 @pytest.mark.slow
 def test_a_lost_loss_names_its_player(tmp_path):
-    config = short("gan:real=20", **SHORT, stages__auxiliary__epochs=1)
+    config = short("gan:real=5", **SHORT, stages__auxiliary__epochs=1)
     with config.unlocked():
         config.stages.gan.players = {"generator": {"learning_rate": float("nan")}}
         config.stages.gan.start = {}
@@ -217,7 +217,7 @@ def test_killed_and_started_again_equals_the_unbroken_run(tmp_path, finished):
 
 @pytest.mark.slow
 def test_a_killed_gan_equals_the_unbroken_run(tmp_path):
-    spec = "gan:real=20,synthetic=0"
+    spec = "gan:real=5,synthetic=0"
     fields = [f"{name}={value}" for name, value in SHORT.items()] + ["stages__auxiliary__epochs=1"]
     command = [sys.executable, "-m", "tests.tasks.short", str(tmp_path / "whole"), spec, *fields]
     subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)
