@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fdigits import evaluate, predict, tasks, train, trained
+from fdigits import evaluate, examples, predict, tasks, train, trained
 from fdigits.config import stage_config
 from fdigits.errors import UserError
 from fdigits.report import artifacts
@@ -188,6 +188,23 @@ def test_a_stages_monitor_is_looked_at_before_any_stage_trains(tmp_path):
     with pytest.raises(UserError, match="monitor 'accuracy' is unknown"):
         run(config, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "fields, told",
+    [
+        ({"stages__gan__batch_size": 251}, "gan.*: 250 training examples are fewer"),
+        ({"batch_size": 251}, "250 training examples are fewer than one batch of 251"),
+        ({"data__per_class": 40}, "per_class .* is 40"),
+    ],
+)
+def test_too_few_pictures_are_told_before_any_stage_trains(tmp_path, fields, told):
+    """5 real ones of each class, and 20 more that are augmented, or drawn."""
+    with pytest.raises(UserError, match=told):
+        run(short(FLOW, **SHORT | MADE | fields), tmp_path)
+    assert not list(tmp_path.iterdir())
+    enough = short(FLOW, **SHORT | MADE, batch_size=250)
+    examples.check_size(examples.resolved(enough), tasks.make(enough))
 
 
 @pytest.mark.parametrize(
