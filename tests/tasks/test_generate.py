@@ -251,6 +251,14 @@ def test_the_full_gan_learns_from_all_of_mnist_and_the_mix_from_few():
     assert config.stages.mix_1000.paper.accuracy == 0.9655
 
 
+def test_a_flows_width_is_a_multiple_of_its_groups(tmp_path):
+    config = short(FLOW, **SHORT, **MADE)
+    config.stages.gan.model.width = 20
+    with pytest.raises(UserError, match=r"model.width is 20: .* multiple of 8"):
+        run(config, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_half_precision_is_refused():
     config = stage_config(get_config("gan"), "gan").copy_and_resolve_references()
     config.dtype = "bfloat16"
