@@ -31,7 +31,8 @@ def get_config(arg: str = ""):
     config.update(early_stopping=0, batch_size=64)
     config.plateau.patience = 0
     config.optimizer.weight_decay = 0.0
-    config.data.pixels = (0.1307, 0.3081)
+    config.monitor = "loss"
+    config.data.update(split="official", pixels=(0.1307, 0.3081))
     config.update(fields(kind, name=with_others(data) if kind == "picture" else data))
     config.paper.system = f"strangers: {kind}"
     if kind == "both":
@@ -56,16 +57,15 @@ def fields(kind: str, **data) -> dict:
         picture=dict(
             task="recognise",
             model=model | dict(name="image", dropout=0.25),
-            data=dict(split="official", balance=True),
+            data=dict(balance=True),
             augment=dict(name="handwriting", strength=0.4),
             epochs=16,
-            monitor="loss",
             optimizer=dict(decay_epochs=5, decay_factor=0.3),
         ),
         sound=dict(
             task="recognise",
             model=model | dict(name="word", dropout=0.3),
-            data=dict(split="official", balance=True),
+            data=dict(balance=True),
             augment=dict(strength=0.6),
             epochs=20,
             optimizer=dict(learning_rate=2e-3, decay_epochs=5, decay_factor=0.3),
