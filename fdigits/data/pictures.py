@@ -35,11 +35,13 @@ def read(path: Path) -> Seen:
 def bring(picture: np.ndarray) -> Seen:
     """A picture [h,w,3] 0..1 of one digit in any colours, brought to MNIST's form.
 
-    A picture that is in that form stays as it is. Of others the ink is found, cut out, scaled to 20
-    pixels with its aspect kept, its strokes as wide as MNIST's, and centred by mass (LeCun 1998).
+    A picture that is in that form, or whose negative is, stays as it is. Of others the ink is found,
+    cut out, scaled to 20 pixels with its aspect kept, its strokes as wide as MNIST's, and centred
+    by mass (LeCun 1998).
     """
-    if is_mnist(picture):
-        return Seen(np.round(255 * picture[..., 0]).astype(np.uint8), True, ())
+    for grounded in (picture, 1 - picture):
+        if is_mnist(grounded):
+            return Seen(np.round(255 * grounded[..., 0]).astype(np.uint8), True, ())
     tried = (seen(marks) for marks in ink.candidates(picture))
     first = next(tried, Seen(np.zeros((SIDE, SIDE), np.uint8), False, (NOTHING,)))
     return first if first.digit else next((one for one in tried if one.digit), first)
@@ -54,12 +56,13 @@ def seen(marks: ink.Marks) -> Seen:
 
 
 def is_mnist(picture: np.ndarray) -> bool:
-    """Whether a picture has MNIST's form: light on black, in a box of 20 pixels, mass centred."""
+    """Whether a picture has MNIST's form: grey strokes on black in a box of 20 pixels, centred."""
     if picture.shape[:2] != (SIDE, SIDE) or np.ptp(picture, 2).any():
         return False
     grey = 255 * picture[..., 0]
     lit = np.argwhere(grey > 32)
-    if grey.max() < 128 or np.median(grey) > 8 or not len(lit):
+    between = (grey > 8) & (grey < 248)
+    if grey.max() < 128 or np.median(grey) > 8 or between.sum() < 0.2 * len(lit):
         return False
     middle = (grey[..., None] * np.mgrid[:SIDE, :SIDE].transpose(1, 2, 0)).sum((0, 1)) / grey.sum()
     box = np.ptp(lit, 0).max() + 1
