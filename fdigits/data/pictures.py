@@ -9,6 +9,7 @@ from fdigits.data import ink, picture_files, strokes
 from fdigits.data.corpus import SIDE
 
 BOX = 20  # MNIST: pixels of the digit's longer side
+GREYS = 20  # levels that a negative of MNIST's has; a drawing on white has few
 NOTHING = "nothing stands out from the ground: give a picture of one digit"
 
 
@@ -39,9 +40,10 @@ def bring(picture: np.ndarray) -> Seen:
     cut out, scaled to 20 pixels with its aspect kept, its strokes as wide as MNIST's, and centred
     by mass (LeCun 1998).
     """
-    for grounded in (picture, 1 - picture):
-        if is_mnist(grounded):
-            return Seen(np.round(255 * grounded[..., 0]).astype(np.uint8), True, ())
+    if is_mnist(picture):
+        return Seen(np.round(255 * picture[..., 0]).astype(np.uint8), True, ())
+    if is_mnist(1 - picture) and len(np.unique(picture)) >= GREYS:
+        return bring(1 - picture)
     tried = (seen(marks) for marks in ink.candidates(picture))
     first = next(tried, Seen(np.zeros((SIDE, SIDE), np.uint8), False, (NOTHING,)))
     return first if first.digit else next((one for one in tried if one.digit), first)
@@ -56,13 +58,12 @@ def seen(marks: ink.Marks) -> Seen:
 
 
 def is_mnist(picture: np.ndarray) -> bool:
-    """Whether a picture has MNIST's form: grey strokes on black in a box of 20 pixels, centred."""
+    """Whether a picture has MNIST's form: light on black, in a box of 20 pixels, mass centred."""
     if picture.shape[:2] != (SIDE, SIDE) or np.ptp(picture, 2).any():
         return False
     grey = 255 * picture[..., 0]
     lit = np.argwhere(grey > 32)
-    levels = np.unique(grey).size  # drawings have few
-    if grey.max() < 128 or np.median(grey) > 8 or levels < 20:
+    if grey.max() < 128 or np.median(grey) > 8:
         return False
     middle = (grey[..., None] * np.mgrid[:SIDE, :SIDE].transpose(1, 2, 0)).sum((0, 1)) / grey.sum()
     box = np.ptp(lit, 0).max() + 1
