@@ -7,7 +7,7 @@ anew with every point moved, another width and another pen. Seeded, so always th
 
 import numpy as np
 
-from fdigits.data.corpus import CLASSES, SIDE, Corpus
+from fdigits.data.corpus import CLASSES, Corpus
 from fdigits.data.pictures import BOX, centre
 
 VARIANTS = 24  # of each form; the last 4 test
@@ -86,7 +86,7 @@ def read(name: str) -> dict[str, Corpus]:
         for number, form in enumerate(FORMS[digit])
         for variant in range(VARIANTS)
     ]
-    image, label, number, variant = (np.array(column) for column in zip(*held, strict=True))
+    image, label, _, variant = (np.array(column) for column in zip(*held, strict=True))
     ids = np.array([f"{d}/{n}/{v}" for _, d, n, v in held])
     part = np.where(variant < VARIANTS - TESTING, "train", "test")
     label = label.astype(np.int32)
