@@ -196,7 +196,8 @@ def _edged(word, first, last, key, strength):
     since = jnp.arange(len(word)) - first + before - _within(keys[4], 0.05 * RATE)
     ring = jnp.cos(since * _between(keys[5], (0.1, 2.5))) * jnp.exp(-jnp.abs(since) / 40)
     knocked = word + knock * jnp.abs(word).max() * jnp.where(since >= 0, ring, 0.0)
-    return _limited(_trimmed(knocked, first - before, last + after))
+    edged = _limited(_trimmed(knocked, first - before, last + after))
+    return jnp.where(strength > 0, edged, word)
 
 
 def _pieces(word, key):
@@ -284,6 +285,7 @@ def _combined(word, key, strength):
         keys[4], taken[4]
     )
     heard = _sound(spectrum, len(word))
+    heard = jnp.where(taken[5], heard, _trimmed(heard, first, last))
     heard = jnp.where(taken[2:5].any(), heard, word)
     word = _edged(heard, first, last, keys[5], taken[5])
     word = _clip(word, keys[6], taken[6] * jax.random.bernoulli(keys[7], 0.3))
