@@ -12,7 +12,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow only feeds; th
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fdigits.config import parse_flags
+from fdigits.config import XLA_CACHE, parse_flags
 from fdigits.errors import UserError, exit_cleanly
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, e.g. configs/hybrid.py")
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
 
     from fdigits.run import run
 
-    jax.config.update("jax_compilation_cache_dir", os.path.expanduser("~/.cache/fdigits/xla"))
+    jax.config.update("jax_compilation_cache_dir", os.path.expanduser(XLA_CACHE))
     config = CONFIG.value
     run(config, Path(WORKDIR.value or f"runs/{config.name}"))
 

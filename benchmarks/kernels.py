@@ -78,6 +78,9 @@ TRIALS = {
     "norm_relu_pool_cpu": Trial(
         kernels, "norm_relu_pool_cpu", kernels.norm_relu_pool, ("image_cnn",)
     ),
+    "transposed_by_matmul": Trial(
+        kernels, "transposed_by_matmul", kernels.transposed_by_phases, ("sound_to_image",)
+    ),
     "channel_mean_max": Trial(
         kernels, "channel_mean_max", mean_max, ("attention_cbam", "spectrogram_cbam")
     ),

@@ -1,4 +1,4 @@
-"""The models in PyTorch (`twins.py`), trained by a plain eager loop: the peers of `steps.py`."""
+"""The models in PyTorch (`twins/`), trained by a plain eager loop: the peers of `steps.py`."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,8 @@ import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
-from benchmarks import gan_twin, twins
+from benchmarks import twins
+from benchmarks.twins import gan
 from fdigits.config import choose
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -24,7 +25,7 @@ def versions() -> dict[str, str | int]:
 
 def parameters(config: ConfigDict) -> int:
     """The number of trainable parameters of the twin of a config's model."""
-    nets = gan_twin.modules(config) if config.task == "gan" else [twins.make(config.model)]
+    nets = gan.modules(config) if config.task == "gan" else [twins.make(config.model)]
     return sum(p.numel() for net in nets for p in net.parameters())
 
 
@@ -59,7 +60,7 @@ def runner(
     """
     torch.manual_seed(0)
     if config.task == "gan":
-        return gan_twin.runner(config, [tensors(batch) for batch in batches], DEVICE, compiled)
+        return gan.runner(config, [tensors(batch) for batch in batches], DEVICE, compiled)
     net = twins.make(config.model).to(DEVICE).train()
     forward = torch.compile(net) if compiled else net
     optimizer = make_optimizer(config.optimizer, net)

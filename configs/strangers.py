@@ -31,17 +31,23 @@ def get_config(arg: str = ""):
     config.update(early_stopping=0, batch_size=64)
     config.plateau.patience = 0
     config.optimizer.weight_decay = 0.0
-    config.data.pixels = (0.1307, 0.3081)
-    config.update(fields(kind))
+    config.monitor = "loss"
+    config.data.update(split="official", pixels=(0.1307, 0.3081))
+    config.update(fields(kind, name=with_others(data) if kind == "picture" else data))
     config.paper.system = f"strangers: {kind}"
     if kind == "both":
         images, _, recordings = data.partition("_")
         config.stages = {
-            "picture": fields("picture", name=images),
+            "picture": fields("picture", name=with_others(images)),
             "sound": fields("sound", name=recordings),
         }
         config.start, config.frozen = EXPERTS, tuple(EXPERTS)
     return config.lock()
+
+
+def with_others(images: str) -> str:
+    """A set of pictures with those that fdigits has by itself: other hands, and typefaces."""
+    return "+".join(dict.fromkeys((*images.split("+"), "digits", "printed")))
 
 
 def fields(kind: str, **data) -> dict:
@@ -50,16 +56,16 @@ def fields(kind: str, **data) -> dict:
     found = dict(
         picture=dict(
             task="recognise",
-            model=model | dict(name="image"),
-            data=dict(split="official"),
-            augment=dict(name="handwriting", strength=0.5),
+            model=model | dict(name="image", dropout=0.25),
+            data=dict(balance=True),
+            augment=dict(name="handwriting", strength=0.4),
             epochs=16,
             optimizer=dict(decay_epochs=5, decay_factor=0.3),
         ),
         sound=dict(
             task="recognise",
             model=model | dict(name="word", dropout=0.3),
-            data=dict(split="official", balance=True),
+            data=dict(balance=True),
             augment=dict(strength=0.6),
             epochs=20,
             optimizer=dict(learning_rate=2e-3, decay_epochs=5, decay_factor=0.3),

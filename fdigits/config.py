@@ -24,6 +24,7 @@ DATA = dict(
     encoded={},  # array -> the earlier stage that makes it of each item
     generated={},  # earlier stage -> pictures of each class that it adds to the training part
 )
+XLA_CACHE = "~/.cache/fdigits/xla"  # folder of compiled functions
 CLASSIFIER = dict(  # the models of the task `classify`; a model takes the fields that it has
     # What there is to choose from: MODELS, ENCODERS and `fields` of models/classifiers.py.
     name="hybrid",  # image | audio | word | spectrogram | hybrid | fusion | frames | code

@@ -76,12 +76,52 @@ def check_reads(config: ConfigDict, task: tasks.Task) -> None:
         )
 
 
+def check_size(config: ConfigDict, task: tasks.Task) -> None:
+    """Refuses a training part that is too small, as far as it is known before earlier stages are
+    trained: not where one makes what is read.
+
+    Raises:
+      UserError: as `load_splits`.
+    """
+    if not set(task.reads) <= MODALITIES.keys():
+        return
+    train, chosen = _real_splits(config, task.reads)["train"], config.augment
+    augmented = chosen.generated if chosen.strength else 0
+    digits = len(np.unique(train.examples()["label"]))
+    further = augmented * digits + sum(config.data.generated.values()) * CLASSES
+    _check_batch(config, len(train) + further)
+
+
 def load_splits(config: ConfigDict, reads: tuple[str, ...], workdir: Path) -> dict[str, Split]:
     """The three parts, as the config's protocol, augmentation and earlier stages ask.
 
     Args:
       reads: the modalities that the model needs.
+
+    Raises:
+      UserError: no such data; parts or classes that hold too few.
     """
+    chosen, splits = config.augment, _real_splits(config, reads)
+    if chosen.strength and chosen.generated:
+        splits["train"] = _with_augmented(splits["train"], config)
+    for stage, count in config.data.generated.items():
+        splits["train"] = _with_generated(splits["train"], config.seed, workdir, stage, count)
+    _check_batch(config, len(splits["train"]))
+    for split in splits.values():
+        split.examples()  # what cannot be paired shows before anything is written
+    return splits
+
+
+def _check_batch(config: ConfigDict, count: int) -> None:
+    if count < config.batch_size:
+        raise UserError(
+            f"{config.name}: {count} training examples are fewer than one batch of "
+            f"{config.batch_size}: raise data.limit or lower batch_size"
+        )
+
+
+def _real_splits(config: ConfigDict, reads: tuple[str, ...]) -> dict[str, Split]:
+    """The three parts, before anything is made for the training part."""
     data, chosen = config.data, config.augment
     corpora = prepare.load(data.name, Path(data.dir), Path(data.cache).expanduser(), reads)
     for modality in reads:
@@ -105,17 +145,6 @@ def load_splits(config: ConfigDict, reads: tuple[str, ...], workdir: Path) -> di
         splits = pairing.validate_on_test(splits)
     if data.per_class:
         splits["train"] = pairing.per_class(splits["train"], data.per_class)
-    if chosen.strength and chosen.generated:
-        splits["train"] = _with_augmented(splits["train"], config)
-    for stage, count in data.generated.items():
-        splits["train"] = _with_generated(splits["train"], config.seed, workdir, stage, count)
-    if len(splits["train"]) < config.batch_size:
-        raise UserError(
-            f"{len(splits['train'])} training examples are fewer than one batch of "
-            f"{config.batch_size}: raise data.limit or lower batch_size"
-        )
-    for split in splits.values():
-        split.examples()  # what cannot be paired shows before anything is written
     return splits
 
 

@@ -11,13 +11,15 @@ Without RUN, the workdir of a finished run, the weights that come with fdigits a
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 
-from fdigits.config import DATA
+from fdigits.config import DATA, XLA_CACHE
 from fdigits.console import console
 from fdigits.data.corpus import CLASSES, PARTS
 from fdigits.errors import UserError, exit_cleanly
@@ -138,6 +140,9 @@ def summed(tested: Mapping) -> str:
 @exit_cleanly
 def main() -> None:
     args = parsed()
+    # Compiling takes a second, which the next start saves.
+    jax.config.update("jax_compilation_cache_dir", os.path.expanduser(XLA_CACHE))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if args.data:
         from fdigits import evaluate, trained
 

@@ -6,6 +6,7 @@ from scipy.spatial.distance import cdist
 from fdigits.data.corpus import CLASSES
 
 NEIGHBOURS = 3  # of `precision_recall`
+MEBIBYTES = 16  # of distances held at a time
 
 
 def frechet_distance(real_NxD: np.ndarray, drawn_MxD: np.ndarray) -> float:
@@ -31,19 +32,30 @@ def frechet_distance(real_NxD: np.ndarray, drawn_MxD: np.ndarray) -> float:
 def precision_recall(
     real_NxD: np.ndarray, drawn_MxD: np.ndarray, k: int = NEIGHBOURS
 ) -> tuple[float, float]:
-    """Precision and recall of drawn items (Kynkäänniemi et al. 2019).
+    """Precision and recall of drawn items (Kynkäänniemi et al. 2019); NaN where a feature is.
 
     An item is covered by a set if it lies within the distance of some item of the set to its k-th
     neighbour there. Precision is the share of drawn items that the real ones cover, recall the
     share of real items that the drawn ones cover.
     """
+    if not all(np.isfinite(x).all() for x in (real_NxD, drawn_MxD)):
+        return float("nan"), float("nan")
     return _covered(drawn_MxD, real_NxD, k), _covered(real_NxD, drawn_MxD, k)
 
 
 def _covered(x: np.ndarray, by: np.ndarray, k: int) -> float:
-    k = min(k, len(by) - 1)
-    radius = np.partition(cdist(by, by), k, axis=1)[:, k]  # the item itself is the nearest
-    return float((cdist(x, by) <= radius).any(1).mean())
+    from sklearn import metrics, neighbors  # what draws no digits does without
+
+    x, by = (a.astype(np.float64) for a in (x, by))
+    near = neighbors.NearestNeighbors(n_neighbors=min(k + 1, len(by)), algorithm="brute").fit(by)
+    radius = near.kneighbors(by)[0][:, -1]  # the item itself is the nearest
+    parts = metrics.pairwise_distances_chunked(
+        x,
+        by,
+        reduce_func=lambda distance, _: (distance <= radius).any(1),
+        working_memory=MEBIBYTES,
+    )
+    return float(np.concatenate(list(parts)).mean())
 
 
 def spread(real_NxD: np.ndarray, drawn_NxD: np.ndarray, label_N: np.ndarray) -> list[float]:

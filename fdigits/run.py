@@ -15,7 +15,7 @@ from fdigits.config import check, choose, differing_fields, modern_result, stage
 from fdigits.console import Watch, console
 from fdigits.data import pipeline
 from fdigits.errors import UserError
-from fdigits.examples import Examples, check_reads, prepared, resolved
+from fdigits.examples import Examples, check_reads, check_size, prepared, resolved
 from fdigits.files import atomic, write_arrays, write_json
 from fdigits.trained import STATISTICS, Trained, earlier, load, modern_config
 
@@ -28,6 +28,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     _check(config)
     config = resolved(config)
     _refuse_other(workdir, config)
+    _check_sizes(config, workdir)
     for name in stage_order(config):
         console.print(f"stage {name}")
         run(stage_config(config, name), workdir / name)
@@ -53,6 +54,14 @@ def _check(config: ConfigDict) -> None:
     choose(config.monitor, task.SCORES, "monitor")
     for name in config.stages:
         _check(stage_config(config, name))
+
+
+def _check_sizes(config: ConfigDict, workdir: Path) -> None:
+    """Refuses what is too small for a stage to train on, before the first one does."""
+    for name in (*stage_order(config), "") if config.stages else ():
+        if not (workdir / name / "result.json").exists():
+            stage = resolved(stage_config(config, name) if name else config)
+            check_size(stage, tasks.make(stage))
 
 
 def stage_order(config: ConfigDict) -> list[str]:

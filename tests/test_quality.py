@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import linalg
+from scipy.spatial.distance import cdist
 
 from fdigits import quality
 
@@ -41,6 +42,24 @@ def test_precision_covers_within_the_distance_of_the_third_neighbour():
     real = np.array([[0.0], [1.0], [2.0], [4.0], [8.0]])  # radii 4, 3, 2, 4, 7
     drawn = np.array([[-4.1], [-3.9], [15.1], [14.9]])
     assert quality.precision_recall(real, drawn, k=3)[0] == 0.5
+
+
+def test_precision_and_recall_are_those_of_all_distances_at_once(monkeypatch):
+    monkeypatch.setattr(quality, "MEBIBYTES", 0.01)  # four rows of 300
+    real, drawn = normal(0, 300, 16), normal(1, 200, 16, scale=0.9)
+    drawn[:20], drawn[20:30] = real[:20], 0.0
+    found = quality.precision_recall(real, drawn)
+    for figure, x, by in zip(found, (drawn, real), (real, drawn), strict=True):
+        radius = np.sort(cdist(by, by), 1)[:, 3]
+        assert figure == (cdist(x, by) <= radius).any(1).mean() and 0 < figure < 1
+
+
+def test_figures_of_a_lost_generator_are_nan():
+    real, drawn = normal(0, 30), normal(1, 30)
+    drawn[3, 2] = np.nan
+    assert np.isnan(
+        [*quality.precision_recall(real, drawn), quality.frechet_distance(real, drawn)]
+    ).all()
 
 
 def test_spread_is_the_ratio_of_variances_and_zero_where_a_label_collapses():

@@ -118,6 +118,13 @@ _RECORDS = (
         ships=True,
     ),
     Dataset(
+        "printed",
+        "printed digits",
+        modalities=("image",),
+        split="official",
+        ships=True,
+    ),
+    Dataset(
         "fsdd",
         "FSDD",
         modalities=RECORDED,

@@ -203,17 +203,25 @@ def extend(split: Split, image_Mx28x28: np.ndarray, label_M: np.ndarray, id_M: n
 
 
 def per_class(split: Split, n: int) -> Split:
-    """At most the first `n` items of each class of a split of one modality, in its order.
+    """The first `n` items of each class of a split of one modality, in its order.
 
     Raises:
-      UserError: the split has two modalities.
+      UserError: the split has two modalities; a class holds fewer items.
     """
     if len(split.rows) != 1:
         raise UserError(
             f"items per class need a data set of one modality alone, not of {_kinds(split)}"
         )
     rows = split.rows[split.lead][: len(split)]
-    label = split.corpora[split.lead].label[rows]
+    corpus = split.corpora[split.lead]
+    label = corpus.label[rows]
+    held = np.bincount(label, minlength=CLASSES)
+    if held.min() < n:
+        raise UserError(
+            f"data.per_class (real=) is {n}, but the {split.part} part of {corpus.name} has "
+            f"{held.min()} items of digit {held.argmin()}: lower it, or "
+            + ("raise data.limit" if split.limit else "choose a larger data set")
+        )
     kept = [np.flatnonzero(label == digit)[:n] for digit in range(CLASSES)]
     rows = rows[np.sort(np.concatenate(kept))]
     return dataclasses.replace(split, rows={split.lead: rows}, limit=0)

@@ -1,7 +1,8 @@
 """Layers: their arithmetic (`kernels.py`) follows the backend, their parameters do not."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -79,45 +80,35 @@ class Conv(nn.Module):
         return kernels.unblocks(x, n)[:, : out[0], : out[1]] + bias
 
 
-class StridedConv(nn.Module):
-    """Convolution that goes by 2, with a bias: `[B, H, W, C]` -> `[B, ceil(H/2), ceil(W/2), F]`.
-
-    Zeros around as Keras' "same".
-    """
+class ByTwo(nn.Module):
+    """A convolution that goes by 2, with a bias."""
 
     features: int
     size: int
     kernel_init: nn.initializers.Initializer = glorot
+    arithmetic: ClassVar[tuple[Callable, Callable]]  # on CPUs, and elsewhere
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel, bias = _kernel_and_bias(self, x.shape[-1])
-        on_cpu = jax.default_backend() == "cpu"
-        return (kernels.strided_conv_cpu if on_cpu else kernels.strided_conv)(x, kernel) + bias
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return self.arithmetic[jax.default_backend() != "cpu"](x, kernel) + bias
 
 
-class ConvTranspose(nn.Module):
-    """Transposed convolution that goes by 2, with a bias: `[B, H, W, C]` -> `[B, 2H, 2W, F]`.
+class StridedConv(ByTwo):
+    """Zeros around as Keras' "same": `[B, H, W, C]` -> `[B, ceil(H/2), ceil(W/2), F]`."""
+
+    arithmetic = (kernels.strided_conv_cpu, kernels.strided_conv)
+
+
+class ConvTranspose(ByTwo):
+    """Transposed, `[B, H, W, C]` -> `[B, 2H, 2W, F]`.
 
     As Keras' with "same" and, for an even size, PyTorch's with a padding of (size - 2) / 2.
     """
 
-    features: int
-    size: int
-    kernel_init: nn.initializers.Initializer = glorot
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        kernel, bias = _kernel_and_bias(self, x.shape[-1])
-        on_cpu = jax.default_backend() == "cpu"
-        turned = kernels.transposed_conv_cpu if on_cpu else kernels.transposed_conv
-        return turned(x, kernel) + bias
-
-
-def _kernel_and_bias(module: StridedConv | ConvTranspose, channels: int):
-    shape = (module.size, module.size, channels, module.features)
-    kernel = module.param("kernel", module.kernel_init, shape)
-    return kernel, module.param("bias", nn.initializers.zeros, (module.features,))
+    arithmetic = (kernels.transposed_conv_cpu, kernels.transposed_conv)
 
 
 class SquaresConv(nn.Module):

@@ -115,12 +115,15 @@ def training(run: Run) -> str:
     """How many pictures of each class were trained on, where a config says, else ""."""
     real = run.config["data"].get("per_class")
     chosen = run.config.get("augment") or {}
-    generated = chosen.get("generated") if chosen.get("strength") else 0
-    if not real and not generated:
+    augmented = chosen.get("generated") if chosen.get("strength") else 0
+    drawn = run.config["data"].get("generated") or {}
+    more = [f"{augmented:,} augmented ones"] if augmented else []
+    more += [f"{count:,} that the stage {stage} drew" for stage, count in drawn.items() if count]
+    if not real and not more:
         return ""
     held = f"at most {real:,}" if real else "all"
-    made = f" and {generated:,} augmented ones" if generated else ""
-    return f"; {held} training pictures of each class{made}"
+    *parts, last = [f"{held} training pictures of each class", *more]
+    return f"; {' and '.join(filter(None, (', '.join(parts), last)))}"
 
 
 def smooth(run: Run) -> bool:

@@ -9,6 +9,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from fdigits.data.corpus import SIDE
+from fdigits.errors import UserError
 from fdigits.models import flow
 from fdigits.models.classifiers import Head
 from fdigits.models.encoders import ExampleEncoder
@@ -39,6 +40,11 @@ class Flow(Generate):
 
     @classmethod
     def of(cls, config: ConfigDict) -> "Flow":
+        if config.model.width % flow.GROUPS:
+            raise UserError(
+                f"model.width is {config.model.width}: {config.name} needs a multiple of "
+                f"{flow.GROUPS}"
+            )
         return cls(Modules(config.model.width), config)
 
     @property

@@ -356,16 +356,21 @@ def test_wrong_further_pictures(change, says):
         extend(make({"image": pictures(0)})["train"], **good | change)
 
 
-@given(st.integers(1, 30), st.integers(0, 99), st.integers(0, 120))
+@given(st.integers(1, 9), st.integers(0, 99), st.integers(0, 120))
 def test_the_first_of_each_class(n, seed, limit):
     split = make({"image": pictures(seed)}, seed=seed, limit=limit)["train"]
-    few = per_class(split, n)
     ids, label = split.ids(), split.examples()["label"]
+    least = np.bincount(label, minlength=10).min()
+    if least < n:
+        told = "raise data.limit" if limit else "choose a larger data set"
+        with pytest.raises(UserError, match=rf"is {n}, but .*pictures has {least} items.*{told}"):
+            per_class(split, n)
+        return
+    few = per_class(split, n)
     expected = [name for i, name in enumerate(ids) if (label[:i] == label[i]).sum() < n]
     assert list(few.ids()) == expected
-    assert len(few) == np.minimum(np.bincount(label, minlength=10), n).sum()
-    again = per_class(split, n + 3)
-    assert set(few.ids()) <= set(again.ids())
+    assert len(few) == 10 * n
+    assert set(few.ids()) <= set(per_class(split, least).ids())
 
 
 def test_pictures_with_recordings_are_neither_extended_nor_thinned(corpora):

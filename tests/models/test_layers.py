@@ -418,12 +418,16 @@ def test_a_nan_is_not_lost_in_pooling():
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5])
 @pytest.mark.parametrize("side", [4, 7])
-@pytest.mark.parametrize("name", ["strided_conv", "transposed_conv"])
-def test_convolutions_that_go_by_two_and_their_gradients_equal_the_plain_ones(name, size, side):
+@pytest.mark.parametrize(  # up to 4 features a transposed one is a matmul
+    ("name", "features"), [("strided_conv", 4), ("transposed_conv", 4), ("transposed_conv", 5)]
+)
+def test_convolutions_that_go_by_two_and_their_gradients_equal_the_plain_ones(
+    name, features, size, side
+):
     plain, quick = getattr(kernels, name), getattr(kernels, f"{name}_cpu")
     rng = np.random.default_rng(size)
     x = rng.normal(size=(2, side, side, 3)).astype(np.float32)
-    kernel = rng.normal(size=(size, size, 3, 4)).astype(np.float32)
+    kernel = rng.normal(size=(size, size, 3, features)).astype(np.float32)
     weights = rng.normal(size=plain(x, kernel).shape).astype(np.float32)
     for found, wanted in zip(
         *(

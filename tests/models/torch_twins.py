@@ -15,34 +15,35 @@ from torch.func import functional_call
 
 from benchmarks import twins
 from benchmarks.systems import load_config
+from benchmarks.twins import attention, encoders, fusion, layers
 from tests.models import parity
 
 TWINS: dict[str, Callable[[], nn.Module]] = {
-    "channel": lambda: twins.ChannelAttention(16),
-    "channel_of_6": lambda: twins.ChannelAttention(6),
-    "spatial": lambda: twins.SpatialAttention(16),
-    "pooled": twins.PooledAttention,
-    "cbam": lambda: twins.CBAM(16),
-    "self": lambda: twins.SelfAttention(16, heads=2, width=8),
-    "conv_pool": lambda: twins.ConvPool(3, 5),
-    "dense_norm": lambda: twins.dense_encoder(6, (5, 4), 0.2, norm=True),
-    "conv1d_block": lambda: twins.Conv1DBlock(3, 4, 13),
-    "lenet_none": lambda: twins.LeNetBlock(3, 4, "none"),
-    "lenet_cbam": lambda: twins.LeNetBlock(3, 4, "cbam"),
-    "lenet_hybrid": lambda: twins.LeNetBlock(3, 4, "hybrid"),
-    "joined_concat": twins.Concat,
-    "joined_add": twins.Add,
-    "joined_weighted": lambda: twins.Weighted(16),
-    "joined_gated": lambda: twins.Gated(32),
-    "joined_low_rank": lambda: twins.LowRank(16),
-    "joined_cross_attention": lambda: twins.CrossAttention(16),
+    "channel": lambda: attention.ChannelAttention(16),
+    "channel_of_6": lambda: attention.ChannelAttention(6),
+    "spatial": lambda: attention.SpatialAttention(16),
+    "pooled": attention.PooledAttention,
+    "cbam": lambda: attention.CBAM(16),
+    "self": lambda: attention.SelfAttention(16, heads=2, width=8),
+    "conv_pool": lambda: layers.ConvPool(3, 5),
+    "dense_norm": lambda: encoders.dense_encoder(6, (5, 4), 0.2, norm=True),
+    "conv1d_block": lambda: layers.Conv1DBlock(3, 4, 13),
+    "lenet_none": lambda: encoders.LeNetBlock(3, 4, "none"),
+    "lenet_cbam": lambda: encoders.LeNetBlock(3, 4, "cbam"),
+    "lenet_hybrid": lambda: encoders.LeNetBlock(3, 4, "hybrid"),
+    "joined_concat": fusion.Concat,
+    "joined_add": fusion.Add,
+    "joined_weighted": lambda: fusion.Weighted(16),
+    "joined_gated": lambda: fusion.Gated(32),
+    "joined_low_rank": lambda: fusion.LowRank(16),
+    "joined_cross_attention": lambda: fusion.CrossAttention(16),
 }
 
 
 def leaves(module: nn.Module, of: Callable[[str], Tensor]) -> Iterator[tuple[str, Tensor]]:
     """A module's state from the variables of the same path in fdigits, which `of` finds by name."""
     match module:
-        case twins.ConvBlock():
+        case layers.ConvBlock():
             yield from {"0.weight": of("kernel").permute(3, 2, 0, 1), "0.bias": of("bias")}.items()
             yield from {"1.weight": of("scale"), "1.bias": of("offset")}.items()
             yield from {"1.running_mean": of("mean"), "1.running_var": of("var")}.items()
@@ -57,7 +58,7 @@ def leaves(module: nn.Module, of: Callable[[str], Tensor]) -> Iterator[tuple[str
             kernel = of("kernel")  # of a dense layer for 1 x 1
             kernel = kernel if kernel.ndim == 4 else kernel[None, None]
             yield from {"weight": kernel.permute(3, 2, 0, 1), "bias": of("bias")}.items()
-        case twins.Flat():  # fdigits flattens with the channels last
+        case layers.Flat():  # fdigits flattens with the channels last
             channels, *places = module.shape
             kernel = of("kernel").unflatten(0, (*places, channels))
             kernel = kernel.movedim((-1, -2), (0, 1)).flatten(1)
@@ -67,7 +68,7 @@ def leaves(module: nn.Module, of: Callable[[str], Tensor]) -> Iterator[tuple[str
                 "weight": of("kernel").permute(2, 3, 0, 1),
                 "bias": of("bias"),
             }.items()
-        case twins.UpFlat():  # fdigits' maps have their channels last
+        case layers.UpFlat():  # fdigits' maps have their channels last
             channels, *places = module.shape
             kernel = of("kernel").unflatten(1, (*places, channels)).movedim(-1, 1).flatten(1).T
             bias = of("bias").unflatten(0, (*places, channels)).movedim(-1, 0).flatten()
@@ -90,7 +91,7 @@ def state(twin: nn.Module, flat: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     made, used = {}, set()
     for name, module in twin.named_modules():
-        if isinstance(twin.get_submodule(name.rpartition(".")[0]), twins.ConvBlock):
+        if isinstance(twin.get_submodule(name.rpartition(".")[0]), layers.ConvBlock):
             continue
 
         def of(leaf: str, name: str = name, module: nn.Module = module) -> Tensor:

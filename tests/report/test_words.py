@@ -126,6 +126,12 @@ def test_how_many_pictures_were_trained_on_is_said(load):
     run = load("image", set(), data="digits", data_says={"per_class": 300})
     run.config["augment"] = {"strength": 0.3, "generated": 1000}
     assert "at most 300 training pictures of each class and 1,000 augmented" in words.setting(run)
+    run.config["data"]["generated"] = {"gan": 2000, "flow": 0}
+    told = "pictures of each class, 1,000 augmented ones and 2,000 that the stage gan drew; seed"
+    assert told in words.setting(run)
+    run.config["augment"], run.config["data"]["per_class"] = {}, 0
+    told = "; all training pictures of each class and 2,000 that the stage gan drew"
+    assert words.training(run) == told
 
 
 def test_what_a_paper_gives_is_shown_be_it_accuracy_or_f1(load):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fdigits import evaluate, predict, tasks, train, trained
+from fdigits import evaluate, examples, predict, tasks, train, trained
 from fdigits.config import stage_config
 from fdigits.errors import UserError
 from fdigits.report import artifacts
@@ -17,7 +17,7 @@ from tests.tasks import killed
 from tests.tasks.short import short
 from tests.test_config import get_config
 
-FLOW = "gan:real=20,generator=flow,synthetic=1000"
+FLOW = "gan:real=5,generator=flow,synthetic=1000"
 SHORT = {
     "data__limit": 100,
     "stages__judge__epochs": 2,
@@ -122,7 +122,7 @@ def test_every_digit_gets_as_many_drawn_pictures(finished):
     rows = split.examples()
     drawn = [name.startswith("gan/") for name in split.corpora["image"].id[rows["image"]]]
     np.testing.assert_array_equal(np.bincount(rows["label"][drawn], minlength=10), 20)
-    assert len(drawn) == sum(drawn) + 100
+    assert len(drawn) == sum(drawn) + 10 * 5
 
 
 def test_a_generator_names_no_digit_of_a_persons_picture(finished):
@@ -174,7 +174,7 @@ def test_a_perfect_velocity_has_no_loss(finished, monkeypatch):
 
 @pytest.mark.slow
 def test_a_lost_loss_names_its_player(tmp_path):
-    config = short("gan:real=20", **SHORT, stages__auxiliary__epochs=1)
+    config = short("gan:real=5", **SHORT, stages__auxiliary__epochs=1)
     with config.unlocked():
         config.stages.gan.players = {"generator": {"learning_rate": float("nan")}}
         config.stages.gan.start = {}
@@ -188,6 +188,23 @@ def test_a_stages_monitor_is_looked_at_before_any_stage_trains(tmp_path):
     with pytest.raises(UserError, match="monitor 'accuracy' is unknown"):
         run(config, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "fields, told",
+    [
+        ({"stages__gan__batch_size": 251}, "gan.*: 250 training examples are fewer"),
+        ({"batch_size": 251}, "250 training examples are fewer than one batch of 251"),
+        ({"data__per_class": 40}, "per_class .* is 40"),
+    ],
+)
+def test_too_few_pictures_are_told_before_any_stage_trains(tmp_path, fields, told):
+    """5 real ones of each class, and 20 more that are augmented, or drawn."""
+    with pytest.raises(UserError, match=told):
+        run(short(FLOW, **SHORT | MADE | fields), tmp_path)
+    assert not list(tmp_path.iterdir())
+    enough = short(FLOW, **SHORT | MADE, batch_size=250)
+    examples.check_size(examples.resolved(enough), tasks.make(enough))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +234,7 @@ def test_killed_and_started_again_equals_the_unbroken_run(tmp_path, finished):
 
 @pytest.mark.slow
 def test_a_killed_gan_equals_the_unbroken_run(tmp_path):
-    spec = "gan:real=20,synthetic=0"
+    spec = "gan:real=5,synthetic=0"
     fields = [f"{name}={value}" for name, value in SHORT.items()] + ["stages__auxiliary__epochs=1"]
     command = [sys.executable, "-m", "tests.tasks.short", str(tmp_path / "whole"), spec, *fields]
     subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)
@@ -232,6 +249,14 @@ def test_the_full_gan_learns_from_all_of_mnist_and_the_mix_from_few():
         assert stage.data.name == data
         assert stage.data.per_class == (300 if name == "mix_1000" else 0)
     assert config.stages.mix_1000.paper.accuracy == 0.9655
+
+
+def test_a_flows_width_is_a_multiple_of_its_groups(tmp_path):
+    config = short(FLOW, **SHORT, **MADE)
+    config.stages.gan.model.width = 20
+    with pytest.raises(UserError, match=r"model.width is 20: .* multiple of 8"):
+        run(config, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_precision_is_refused():

@@ -82,6 +82,14 @@ def test_the_losses_are_their_closed_forms():
     np.testing.assert_allclose(sound_to_image.bernoulli(logits, target), expected, rtol=1e-5)
 
 
+def test_the_cross_entropy_bears_any_score_and_its_gradient_is_the_error():
+    logits = jnp.array([0.0, -3.0, 200.0, -1e4]).reshape(1, 2, 2, 1)
+    target = jnp.array([0.25, 1.0, 0.0, 0.0]).reshape(1, 2, 2, 1)
+    value, slope = jax.value_and_grad(lambda x: sound_to_image.bernoulli(x, target).sum())(logits)
+    assert value == pytest.approx(np.log(2) + 3 + np.log1p(np.exp(-3)) + 200)
+    np.testing.assert_allclose(slope, jax.nn.sigmoid(logits) - target, rtol=1e-6)
+
+
 def test_the_losses_are_torchs():
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(1)
