@@ -69,7 +69,7 @@ def _read(word, place):
     return jnp.where(inside, a * (1 - part) + b * part, 0.0)
 
 
-def _stretched(word, speed, voice):
+def stretched(word, speed, voice):
     """Tempo times `speed`, pitch and formants times `speed * voice`, about the middle.
 
     Overlapping pieces of 40 ms, each read at the one rate, their middles placed at the other.
@@ -104,13 +104,13 @@ def _trimmed(word, first, last):
 def _speed(word, key, strength):
     """Faster and higher or slower and lower, as a tape: by up to e^±`SPEED * strength`."""
     speed = jnp.exp(strength * _within(key, SPEED))
-    return jnp.where(strength > 0, _stretched(word, speed, 1.0), word)
+    return jnp.where(strength > 0, stretched(word, speed, 1.0), word)
 
 
 def _voice(word, key, strength):
     """Another vocal tract and pitch at the same tempo: by up to e^±`VOICE * strength`."""
     voice = jnp.exp(strength * _within(key, VOICE))
-    return jnp.where(strength > 0, _stretched(word, 1.0, voice), word)
+    return jnp.where(strength > 0, stretched(word, 1.0, voice), word)
 
 
 def _place(word, key, strength):
@@ -278,7 +278,7 @@ def _combined(word, key, strength):
     taken = jax.random.bernoulli(chosen, strength, (8,)).astype(jnp.float32)
     speed = jnp.exp(taken[0] * _within(keys[0], SPEED))
     voice = jnp.exp(taken[1] * _within(keys[1], VOICE))
-    word = jnp.where(taken[:2].any(), _stretched(word, speed, voice), word)
+    word = jnp.where(taken[:2].any(), stretched(word, speed, voice), word)
     first, last = _ends(word)
     spectrum = _spectrum(word) * _room_gain(keys[2], taken[2])
     spectrum = (spectrum + _noise_spectrum(spectrum, keys[3], taken[3])) * _band_gain(

@@ -83,7 +83,7 @@ def test_a_stretched_tone_has_its_pitch_and_length():
 
     tone = np.zeros(SIZE, np.float32)
     tone[3_000:7_000] = 0.5 * np.sin(2 * np.pi * 500 * np.arange(4_000) / voices.RATE)
-    stretch = jax.jit(voices._stretched)
+    stretch = jax.jit(voices.stretched)
     for speed, voice in ((1.25, 1.0), (1.0, 1.2), (0.8, 0.9)):
         hz, length = peak_and_length(np.asarray(stretch(tone, speed, voice)))
         assert abs(hz / (500 * speed * voice) - 1) < 0.03  # within a piece's resolution
