@@ -46,8 +46,8 @@ def get_config(arg: str = ""):
 
 
 def with_others(images: str) -> str:
-    """A set of pictures with those that fdigits has by itself: other hands, and typefaces."""
-    return "+".join(dict.fromkeys((*images.split("+"), "digits", "printed")))
+    """A set of pictures with those that fdigits has by itself: other hands, typefaces, forms."""
+    return "+".join(dict.fromkeys((*images.split("+"), "digits", "printed", "sketched")))
 
 
 def fields(kind: str, **data) -> dict:
