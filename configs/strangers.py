@@ -57,7 +57,7 @@ def fields(kind: str, **data) -> dict:
         picture=dict(
             task="recognise",
             model=model | dict(name="image", dropout=0.25),
-            data=dict(balance=True),
+            data=dict(balance=True, limit=0),
             augment=dict(name="handwriting", strength=0.4),
             epochs=16,
             optimizer=dict(decay_epochs=5, decay_factor=0.3),
@@ -65,7 +65,7 @@ def fields(kind: str, **data) -> dict:
         sound=dict(
             task="recognise",
             model=model | dict(name="word", dropout=0.3),
-            data=dict(balance=True),
+            data=dict(balance=True, limit=0),
             augment=dict(strength=0.6),
             epochs=20,
             optimizer=dict(learning_rate=2e-3, decay_epochs=5, decay_factor=0.3),
@@ -73,7 +73,9 @@ def fields(kind: str, **data) -> dict:
         both=dict(
             task="classify",
             model=model | dict(name="experts"),
-            augment=dict(name="handwriting", strength=0.5),
+            data=dict(limit=12_800),  # two numbers for each item are learnt
+            augment=dict(name="handwriting", strength=0.6),
+            optimizer=dict(learning_rate=1e-2, decay_epochs=0),
             epochs=1,
         ),
     )[kind]
