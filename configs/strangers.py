@@ -3,9 +3,10 @@
 python launch.py --config=configs/strangers.py:[both|picture|sound][,DATA]
 
 `picture` reads pictures, `sound` recordings; `both`, the default, trains these two as stages and
-joins them: each votes with as much weight as it has learnt to deserve on such an item, and either
-may be absent. DATA: digits_voices (the default), for what ships mnist_fsdd+gsc_partial+other_voices
-+voices. `voices` are made on the spot by eSpeak NG (pip install espeakng-loader).
+joins them: each votes with as much weight as it has learnt to deserve, and either may be absent.
+DATA: digits_voices (the default), for what ships mnist_fsdd+gsc_partial+other_voices+voices. To any
+pictures scikit-learn's digits, printed and sketched ones are added. `voices` are made on the spot
+by eSpeak NG (pip install espeakng-loader).
 
 No paper has these; figures over strangers' files stand in results/strangers.
 """
@@ -72,8 +73,8 @@ def fields(kind: str, **data) -> dict:
         both=dict(
             task="classify",
             model=model | dict(name="experts"),
-            data=dict(limit=12_800),  # two numbers for each item are learnt
-            augment=dict(name="handwriting", strength=0.6),
+            data=dict(limit=12_800),  # two numbers are learnt, their temperatures
+            augment=dict(name="handwriting", strength=0.4),
             optimizer=dict(learning_rate=1e-2, decay_epochs=0),
             epochs=1,
         ),

@@ -134,12 +134,11 @@ class LateFusion(nn.Module):
 
 
 class Experts(nn.Module):
-    """The product of the opinions of two classifiers, each as strong as it is sure of its input.
+    """The product of the opinions of two classifiers, each with as much weight as it deserves.
 
     p(digit | both) ~ p(digit | picture)^a p(digit | word)^b: for a = b = 1 it is what follows where
-    the two err independently. Here a and b are the exponential of a dense layer of the embedding,
-    which starts at 0 and learns how far an expert can be trusted on such an item. Either modality
-    may be absent. In training one of the two is left out for a third of the items each.
+    the two err independently. Here 1 / a and 1 / b are temperatures (Guo et al. 2017), learnt from
+    log a = log b = 0. Either modality may be absent; in training each is, of a third of the items.
     """
 
     image_encoder: nn.Module
@@ -155,14 +154,11 @@ class Experts(nn.Module):
             "word": (self.word_encoder, self.word_head),
         }
         outputs, opinions = {}, []
-        for name, (encoder, head) in experts.items():
-            if name in batch:
-                # Experts are frozen: they act as in use.
-                outputs[name] = embedding = encoder(batch[name], False)
-                trust = jnp.exp(
-                    Dense(1, kernel_init=nn.initializers.zeros, name=f"{name}_trust")(embedding)
-                )
-                opinions.append(trust * nn.log_softmax(head(embedding)))
+        for name in (name for name in experts if name in batch):
+            encoder, head = experts[name]
+            outputs[name] = embedding = encoder(batch[name], False)  # frozen, so as in use
+            trust = jnp.exp(self.param(f"{name}_trust", nn.initializers.zeros, ()))
+            opinions.append(trust * nn.log_softmax(head(embedding)))
         heard_BxM = jnp.ones((len(opinions[0]), len(opinions)))
         if train:
             left_out_B = jax.random.randint(self.make_rng("dropout"), (len(heard_BxM),), 0, 3)

@@ -320,7 +320,7 @@ def test_experts_are_multiplied_and_either_may_be_absent(experts):
 def test_an_expert_less_trusted_counts_less(experts):
     model, variables, batch = experts
     doubted = jax.tree.map(lambda x: x, variables)
-    doubted["params"]["word_trust"]["bias"] = np.full(1, -30.0, np.float32)
+    doubted["params"]["word_trust"] = np.float32(-30)
     logits = model.apply(doubted, batch, train=False)["logits"]
     alone = model.apply(variables, {"image": batch["image"]}, train=False)["logits"]
     np.testing.assert_allclose(logits, alone, atol=1e-5)
