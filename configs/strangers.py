@@ -67,8 +67,9 @@ def fields(kind: str, **data) -> dict:
             model=model | dict(name="word", dropout=0.3),
             data=dict(balance=True, limit=0),
             augment=dict(strength=0.6),
-            epochs=36,
-            optimizer=dict(learning_rate=2e-3, decay_epochs=12, decay_factor=0.3),
+            epochs=20,
+            monitor="accuracy",
+            optimizer=dict(learning_rate=2e-3, decay_epochs=5, decay_factor=0.3),
         ),
         both=dict(
             task="classify",
