@@ -15,7 +15,6 @@ import numpy as np
 
 from fdigits import trained
 from fdigits.data import features, pictures, recordings
-from fdigits.data.corpora import audio_files
 from fdigits.errors import UserError
 
 HEARD = {
@@ -152,14 +151,9 @@ def hear(recording: Path, wanted: Collection[str]) -> _Read:
     """A recording as the modalities that are `wanted`.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: it cannot be read, or is too long.
     """
-    try:
-        content = recording.read_bytes()
-    except OSError as error:
-        raise UserError(f"{recording} cannot be read ({error})") from None
-    channels, rate = audio_files.channels(str(recording), content)
-    signal, mended = recordings.mono(channels)
+    signal, rate, mended = recordings.load(recording)
     heard = recordings.hear(signal, rate, str(recording))
     made = {name: HEARD[name](signal, rate, str(recording)) for name in HEARD if name in wanted}
     if "word" in wanted:
