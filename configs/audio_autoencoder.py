@@ -13,7 +13,8 @@ Measured (fsdd, seed 42, 27 November 2026, 2 cores of an EPYC), `dim` 50 to 400:
 penalty: .9556. Other seeds and unheard speakers: results/r4_representation.
 """
 
-from fdigits.config import base, parse_arg
+from configs.audio_mlp import problem_1
+from fdigits.config import parse_arg
 from fdigits.errors import UserError
 
 REPORTED = {
@@ -27,17 +28,9 @@ def get_config(arg: str = ""):
     dim = choice["dim"]
     if not dim.isdecimal():
         raise UserError(f"dim={dim!r} is no width of a bottleneck")
-    config = base(f"audio_autoencoder_{dim}", choice["data"])
-    config.seed = 42
+    config = problem_1(f"audio_autoencoder_{dim}", choice)
     config.model.update(name="code", hidden=(256, 128, 64, 32), dropout=0.3)
-    config.data.split = choice["split"]
     config.data.encoded["code"] = "autoencoder"
-    config.epochs = 100
-    config.batch_size = 32
-    config.monitor = "loss"
-    config.early_stopping = 10
-    config.plateau.patience = 0
-    config.optimizer.weight_decay = 0.0
     config.paper.update(
         system=f"R4 P1 autoencoder {dim}", accuracy=REPORTED.get(dim, 0.0), source="R4 Problem 1"
     )

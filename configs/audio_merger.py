@@ -17,24 +17,19 @@ Measured (fsdd, seeds 42, 0, 1, 27 November 2026, 2 cores of an EPYC): .4733 .47
 becomes of speakers never heard.
 """
 
-from fdigits.config import base, parse_arg
+from configs.audio_mlp import problem_1
+from fdigits.config import parse_arg
 
 
 def get_config(arg: str = ""):
     arg = ",".join("pool=mean" if part == "improved" else part for part in arg.split(","))
     choice = parse_arg(arg, data="espeak", pool="last", split="")
     improved = choice["pool"] == "mean"
-    config = base("audio_merger_improved" if improved else "audio_merger", choice["data"])
-    config.seed = 42
+    name = "audio_merger_improved" if improved else "audio_merger"
+    config = problem_1(name, choice, epochs=50, batch_size=16)
     config.model.update(name="code", hidden=(512, 256, 128, 64), dropout=0.2, norm=True)
-    config.data.split = choice["split"]
     config.data.encoded["code"] = "merger"
-    config.epochs = 50
-    config.batch_size = 16
-    config.monitor = "loss"
-    config.early_stopping = 10
     config.plateau.update(factor=0.5, patience=3)
-    config.optimizer.weight_decay = 0.0
     system = "R4 P1 merger improved" if improved else "R4 P1 merger"
     config.paper.update(system=system, accuracy=0.7289, source="R4 Problem 1")
     schedule = dict(batch_size=8, early_stopping=5, plateau=dict(factor=0.5, patience=0))

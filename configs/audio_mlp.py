@@ -14,17 +14,18 @@ Measured (fsdd, seeds 42, 0, 1, 27 November 2026, 2 cores of an EPYC): .9444 .94
 from fdigits.config import base, parse_arg
 
 
-def get_config(arg: str = ""):
-    choice = parse_arg(arg, data="espeak", split="")
-    config = base("audio_mlp", choice["data"])
-    config.seed = 42
-    config.model.update(name="frames", hidden=(256, 128, 64, 32), dropout=0.3)
+def problem_1(name: str, choice: dict, epochs: int = 100, batch_size: int = 32):
+    """What R4's systems of Problem 1 share; the arguments are of a classifier."""
+    config = base(name, choice["data"])
     config.data.split = choice["split"]
-    config.epochs = 100
-    config.batch_size = 32
-    config.monitor = "loss"
-    config.early_stopping = 10
+    config.update(seed=42, epochs=epochs, batch_size=batch_size, monitor="loss", early_stopping=10)
     config.plateau.patience = 0
     config.optimizer.weight_decay = 0.0
+    return config
+
+
+def get_config(arg: str = ""):
+    config = problem_1("audio_mlp", parse_arg(arg, data="espeak", split=""))
+    config.model.update(name="frames", hidden=(256, 128, 64, 32), dropout=0.3)
     config.paper.update(system="R4 P1 baseline", accuracy=0.9511, source="R4 Problem 1")
     return config.lock()

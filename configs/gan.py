@@ -22,6 +22,7 @@ whole run at the chosen rates has been measured yet.
 Reported (R4 Table 5, reduced_mnist): see REPORTED, in the order of `synthetic`.
 """
 
+from configs.sound_to_image import JUDGE, PIXELS
 from fdigits.config import base, choose, parse_arg
 from fdigits.data import datasets
 from fdigits.errors import UserError
@@ -94,15 +95,7 @@ def stages(choice: dict, epochs: int) -> dict[str, dict]:
     whole = dict(per_class=0) | (dict(name=WHOLE[data]) if data in WHOLE else {})
     known = dict(scratch="", imagenet="imagenet")
     weights = choose(choice["auxiliary"], known, "auxiliary")
-    judge = EACH | dict(
-        seed=0,  # one judge for the runs of all seeds
-        model=dict(name="image", image="example", width=128, dropout=0.5),
-        data=whole | dict(pixels=(0.1307, 0.3081)),
-        epochs=4,
-        batch_size=64,
-        optimizer=dict(name="adadelta", learning_rate=1.0, decay_epochs=1, decay_factor=0.7),
-        paper=named("judge"),
-    )
+    judge = JUDGE | EACH | dict(data=whole | dict(pixels=PIXELS), epochs=4, paper=named("judge"))
     auxiliary = dict(
         model=dict(name="image", image="mobilenet", width=512, dropout=0.5, weights=weights),
         data=dict(pixels=(0.5, 0.5)),

@@ -30,22 +30,23 @@ from fdigits.data import datasets
 PIXELS = (0.1307, 0.3081)  # mean and sd of MNIST's: what the judge sees, 0 and 1
 KINDS = ("vae", "tuned", "sharp")
 SOUNDS = dict(mean="mean_mfcc", mfcc="audio")
+JUDGE = dict(  # PyTorch's MNIST example
+    model=CLASSIFIER | dict(name="image", image="example"),
+    seed=0,  # always: one judge for the runs of all seeds
+    batch_size=64,
+    optimizer=dict(name="adadelta", learning_rate=1.0, decay_epochs=1, decay_factor=0.7),
+)
 
 
 def judge(pictures: str) -> dict:
-    """The stage that learns true pictures: 14 of 15 of the official training part, seed 0 always,
-    so that one judge judges all."""
-    return dict(
+    """The stage that learns true pictures: 14 of 15 of the official training part."""
+    return JUDGE | dict(
         task="classify",
-        model=CLASSIFIER | dict(name="image", image="example"),
-        seed=0,
         epochs=14,
-        batch_size=64,
         early_stopping=4,
         monitor="accuracy",
         input_noise=0.0,
         data=dict(name=pictures, split="official", ratio=(14, 1, 1), pixels=PIXELS, per_class=0),
-        optimizer=dict(name="adadelta", learning_rate=1.0, decay_epochs=1, decay_factor=0.7),
         paper=dict(system="R2 judge", accuracy=0.99, source="R2 Methods"),
     )
 

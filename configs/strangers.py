@@ -34,7 +34,6 @@ def get_config(arg: str = ""):
     config.monitor = "loss"
     config.data.update(split="official", pixels=(0.1307, 0.3081))
     config.update(fields(kind, name=with_others(data) if kind == "picture" else data))
-    config.paper.system = f"strangers: {kind}"
     if kind == "both":
         images, _, recordings = data.partition("_")
         config.stages = {
@@ -46,8 +45,8 @@ def get_config(arg: str = ""):
 
 
 def with_others(images: str) -> str:
-    """A set of pictures with those that fdigits has by itself: other hands, and typefaces."""
-    return "+".join(dict.fromkeys((*images.split("+"), "digits", "printed")))
+    """A set of pictures with those that fdigits has by itself: other hands, typefaces, forms."""
+    return "+".join(dict.fromkeys((*images.split("+"), "digits", "printed", "sketched")))
 
 
 def fields(kind: str, **data) -> dict:
@@ -57,24 +56,26 @@ def fields(kind: str, **data) -> dict:
         picture=dict(
             task="recognise",
             model=model | dict(name="image", dropout=0.25),
-            data=dict(balance=True),
+            data=dict(balance=True, limit=0),
             augment=dict(name="handwriting", strength=0.4),
             epochs=16,
-            optimizer=dict(decay_epochs=5, decay_factor=0.3),
+            optimizer=dict(learning_rate=1e-3, decay_epochs=5, decay_factor=0.3),
         ),
         sound=dict(
             task="recognise",
             model=model | dict(name="word", dropout=0.3),
-            data=dict(balance=True),
+            data=dict(balance=True, limit=0),
             augment=dict(strength=0.6),
-            epochs=20,
-            optimizer=dict(learning_rate=2e-3, decay_epochs=5, decay_factor=0.3),
+            epochs=36,
+            optimizer=dict(learning_rate=2e-3, decay_epochs=12, decay_factor=0.3),
         ),
         both=dict(
             task="classify",
             model=model | dict(name="experts"),
-            augment=dict(name="handwriting", strength=0.5),
+            data=dict(limit=12_800),  # two numbers for each item are learnt
+            augment=dict(name="handwriting", strength=0.6),
+            optimizer=dict(learning_rate=1e-2, decay_epochs=0),
             epochs=1,
         ),
     )[kind]
-    return found | {"data": found.get("data", {}) | data}
+    return found | {"data": found["data"] | data, "paper": dict(system=f"strangers: {kind}")}

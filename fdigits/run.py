@@ -222,15 +222,21 @@ def _refuse_other(workdir: Path, config: ConfigDict) -> None:
     if not isinstance(theirs.get("data"), dict):
         raise UserError(f"{file} is no config of a run: choose another --workdir")
     fields = _differing(modern_config(theirs), ours)
-    if fields:
+    if fields and _holds_epochs(workdir):
         raise UserError(
-            f"{workdir} belongs to another config ({'; '.join(fields)}): choose another --workdir"
+            f"{workdir} belongs to another config ({'; '.join(fields)}): choose another --workdir, "
+            "or delete that one, with what was trained there"
         )
 
 
+def _holds_epochs(workdir: Path) -> bool:
+    """Whether anything was trained there: not where the first epoch was lost."""
+    return (workdir / "result.json").exists() or bool(checkpoint.kept(workdir / "checkpoints"))
+
+
 def _claim(workdir: Path, config: ConfigDict) -> None:
-    """Makes the workdir this config's; what claimed it before, perhaps in older words, stays."""
-    if (workdir / "config.json").exists():
+    """Makes the workdir this config's, unless it is already, perhaps in older words."""
+    if (workdir / "config.json").exists() and _holds_epochs(workdir):
         return
     try:
         write_json(workdir / "config.json", json.loads(config.to_json()))

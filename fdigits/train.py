@@ -307,7 +307,8 @@ def _check_finite(
         at = int(np.argmin(finite))
         whose = f"the {name.replace('_', ' ')}" if name != "loss" else "the loss"
         good = f"the checkpoint of epoch {epoch - 1} is good" if epoch > 1 else "no epoch was done"
+        where = "in a new workdir" if epoch > 1 else "and start again"
         raise UserError(
             f"{whose} is {values[at]} at step {first_step + at + 1} (epoch {epoch}), {good}: "
-            "lower optimizer.learning_rate or set optimizer.clip_norm, in a new workdir"
+            f"lower optimizer.learning_rate or set optimizer.clip_norm, {where}"
         )

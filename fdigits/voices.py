@@ -24,8 +24,8 @@ RATE = 8_000  # Hz
 SPEED = np.log(1.28)  # times 0.78 to 1.28, pitch and tempo together
 VOICE = np.log(1.2)  # formants and pitch times 0.83 to 1.2, the tempo kept
 SHIFT = 0.06  # seconds, either way
-MARGIN = 0.1  # seconds of room around a word that stay, at most
-CUT = 0.02  # seconds that may be lost of a word at each end
+BEFORE, AFTER = (-0.08, 0.2), (-0.03, 0.4)  # seconds of room around a word that stay; < 0: lost
+KNOCK = 0.5  # of the word's peak, at most: a button or a lip
 SNR = (3.0, 35.0)  # dB, against a word's mean power over `SPOKEN`
 SPOKEN = 0.35  # seconds: a word's loud part
 DECAY = (0.05, 0.5)  # seconds in which a room's sound falls by 60 dB
@@ -69,7 +69,7 @@ def _read(word, place):
     return jnp.where(inside, a * (1 - part) + b * part, 0.0)
 
 
-def _stretched(word, speed, voice):
+def stretched(word, speed, voice):
     """Tempo times `speed`, pitch and formants times `speed * voice`, about the middle.
 
     Overlapping pieces of 40 ms, each read at the one rate, their middles placed at the other.
@@ -104,13 +104,13 @@ def _trimmed(word, first, last):
 def _speed(word, key, strength):
     """Faster and higher or slower and lower, as a tape: by up to e^±`SPEED * strength`."""
     speed = jnp.exp(strength * _within(key, SPEED))
-    return jnp.where(strength > 0, _stretched(word, speed, 1.0), word)
+    return jnp.where(strength > 0, stretched(word, speed, 1.0), word)
 
 
 def _voice(word, key, strength):
     """Another vocal tract and pitch at the same tempo: by up to e^±`VOICE * strength`."""
     voice = jnp.exp(strength * _within(key, VOICE))
-    return jnp.where(strength > 0, _stretched(word, 1.0, voice), word)
+    return jnp.where(strength > 0, stretched(word, 1.0, voice), word)
 
 
 def _place(word, key, strength):
@@ -181,6 +181,23 @@ def _clip(word, key, strength):
     share = jnp.exp(strength * _between(key, np.log(CLIP)))
     peak = jnp.abs(word).max()
     return jnp.clip(word, -share * peak, share * peak)
+
+
+def _edges(word, key, strength):
+    """Recorded too late or too long, with a knock: within `BEFORE`, `AFTER` and `KNOCK`."""
+    return _edged(word, *_ends(word), key, strength)
+
+
+def _edged(word, first, last, key, strength):
+    keys = jax.random.split(key, 6)
+    before = strength * RATE * _between(keys[0], BEFORE)
+    after = strength * RATE * _between(keys[1], AFTER)
+    knock = strength * KNOCK * jax.random.uniform(keys[2]) * jax.random.bernoulli(keys[3], 0.3)
+    since = jnp.arange(len(word)) - first + before - _within(keys[4], 0.05 * RATE)
+    ring = jnp.cos(since * _between(keys[5], (0.1, 2.5))) * jnp.exp(-jnp.abs(since) / 40)
+    knocked = word + knock * jnp.abs(word).max() * jnp.where(since >= 0, ring, 0.0)
+    edged = _limited(_trimmed(knocked, first - before, last + after))
+    return jnp.where(strength > 0, edged, word)
 
 
 def _pieces(word, key):
@@ -256,23 +273,23 @@ def _nothing(word, key, strength):
 
 
 def _combined(word, key, strength):
-    """Each of the seven with probability `strength`, at full strength."""
+    """Each of the eight with probability `strength`, at full strength; clipping less often."""
     chosen, *keys = jax.random.split(key, 10)
-    taken = jax.random.bernoulli(chosen, strength, (7,)).astype(jnp.float32)
+    taken = jax.random.bernoulli(chosen, strength, (8,)).astype(jnp.float32)
     speed = jnp.exp(taken[0] * _within(keys[0], SPEED))
     voice = jnp.exp(taken[1] * _within(keys[1], VOICE))
-    word = jnp.where(taken[:2].any(), _stretched(word, speed, voice), word)
+    word = jnp.where(taken[:2].any(), stretched(word, speed, voice), word)
     first, last = _ends(word)
     spectrum = _spectrum(word) * _room_gain(keys[2], taken[2])
     spectrum = (spectrum + _noise_spectrum(spectrum, keys[3], taken[3])) * _band_gain(
         keys[4], taken[4]
     )
     heard = _sound(spectrum, len(word))
-    early, late = _between(keys[5], (-CUT * RATE, MARGIN * RATE), (2,))
-    heard = _limited(_trimmed(heard, first - early, last + late))
-    word = jnp.where(taken[2:5].any(), heard, word)
-    word = _clip(word, keys[6], taken[5] * jax.random.bernoulli(keys[7], 0.3))
-    return _moved(word, taken[6] * _within(keys[8], SHIFT * RATE))
+    heard = jnp.where(taken[5], heard, _trimmed(heard, first, last))
+    heard = jnp.where(taken[2:5].any(), heard, word)
+    word = _edged(heard, first, last, keys[5], taken[5])
+    word = _clip(word, keys[6], taken[6] * jax.random.bernoulli(keys[7], 0.3))
+    return _moved(word, taken[7] * _within(keys[8], SHIFT * RATE))
 
 
 speed = over_batch(_speed)
@@ -282,6 +299,7 @@ room = over_batch(_in_spectrum(lambda s, key, strength: s * _room_gain(key, stre
 band = over_batch(_in_spectrum(lambda s, key, strength: s * _band_gain(key, strength)))
 noise = over_batch(_in_spectrum(lambda s, key, strength: s + _noise_spectrum(s, key, strength)))
 clip = over_batch(_clip)
+edges = over_batch(_edges)
 combined = over_batch(_combined)
 _no_digit = over_batch(_nothing)
 
@@ -299,6 +317,7 @@ AUGMENTATIONS = dict(
     band=band,
     noise=noise,
     clip=clip,
+    edges=edges,
     combined=combined,
 )
 

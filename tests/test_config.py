@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -253,3 +254,14 @@ def test_what_a_stage_cannot_have_is_one_line(fields, told):
     with pytest.raises(UserError, match=told) as error:
         stage_config(config.lock(), "s")
     assert "\n" not in str(error.value)
+
+
+def test_the_experts_of_strangers_are_trained_as_alone():
+    both = get_config("strangers", "mnist_fsdd+voices")
+    for stage, alone in (("picture", "picture,mnist"), ("sound", "sound,fsdd+voices")):
+        fields = [
+            json.loads(c.to_json())
+            for c in (stage_config(both, stage), get_config("strangers", alone))
+        ]
+        differing = differing_fields(*fields)
+        assert {one.partition(":")[0] for one in differing} <= {"name", "augment.name"}

@@ -129,6 +129,20 @@ def test_a_run_of_earlier_code_is_this_one(tmp_path, no_report):
         run(short("image", model__hidden=(64,)), tmp_path)
 
 
+def test_a_first_epoch_that_is_lost_leaves_the_workdir_free(tmp_path, no_report):
+    """Of a run of stages, the next start keeps what the earlier ones learnt."""
+    with pytest.raises(UserError, match=r"no epoch was done: lower .*, and start again"):
+        run(short("audio_mlp", optimizer__learning_rate=1e30), tmp_path)
+    result = run(short("audio_mlp", epochs=1), tmp_path)
+    assert result["epochs"] == 1
+    assert json.loads((tmp_path / "config.json").read_text())["optimizer"]["learning_rate"] == 1e-3
+    for name in ("result.json", None):  # a finished run, and one with an epoch
+        with pytest.raises(UserError, match=r"learning_rate: 0.001 there, 0.1 here\).* or delete"):
+            run(short("audio_mlp", epochs=1, optimizer__learning_rate=0.1), tmp_path)
+        if name:
+            (tmp_path / name).unlink()
+
+
 def test_weights_of_another_model_are_told(tmp_path, no_report):
     run(short("image"), tmp_path)
     held = json.loads((tmp_path / "config.json").read_text())

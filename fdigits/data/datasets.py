@@ -125,6 +125,13 @@ _RECORDS = (
         ships=True,
     ),
     Dataset(
+        "sketched",
+        "sketched digits",
+        modalities=("image",),
+        split="official",
+        ships=True,
+    ),
+    Dataset(
         "fsdd",
         "FSDD",
         modalities=RECORDED,

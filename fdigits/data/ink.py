@@ -169,7 +169,8 @@ class Marks(NamedTuple):
         """Whether the largest component may be a sheet of paper: large, and most of its box."""
         top, left, bottom, right = self.chosen[0].box
         box = (bottom - top) * (right - left)
-        return self.chosen[0].area > 0.7 * box > 0.03 * self.label.size > 300
+        part = box / self.label.size
+        return self.chosen[0].area > 0.7 * box > 200 and 0.04 < part < 0.9
 
     def cut(self) -> np.ndarray:
         """The digit's ink [h,w] 0..1: what lies outside its outline by more than a pixel is 0."""

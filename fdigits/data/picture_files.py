@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from fdigits.errors import UserError
 
-LONGEST = 640  # pixels of a picture's longer side, enough for a pen line on a page
+LONGEST = 512  # pixels of a picture's longer side, enough for a pen line on a page
 MOST = 64_000_000  # pixels that are decoded at all: 256 MB
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, MemoryError)
 
@@ -45,7 +45,9 @@ def decoded(image: Image.Image) -> np.ndarray:
     if image.mode[0] in "IF":  # 16 and 32 bits
         return np.repeat(reduced(deep(image))[..., None], 3, 2)
     if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        return on_paper(reduced(image.convert("RGBA")))
+        image = image.convert("RGBA")
+        if image.getextrema()[3][0] < 255:
+            return on_paper(reduced(image))
     return reduced(image.convert("RGB"))[..., :3]
 
 

@@ -9,6 +9,7 @@ from fdigits.data import ink, picture_files, strokes
 from fdigits.data.corpus import SIDE
 
 BOX = 20  # MNIST: pixels of the digit's longer side
+GREYS = 20  # levels that a negative of MNIST's has; a drawing on white has few
 NOTHING = "nothing stands out from the ground: give a picture of one digit"
 
 
@@ -35,11 +36,14 @@ def read(path: Path) -> Seen:
 def bring(picture: np.ndarray) -> Seen:
     """A picture [h,w,3] 0..1 of one digit in any colours, brought to MNIST's form.
 
-    A picture that is in that form stays as it is. Of others the ink is found, cut out, scaled to 20
-    pixels with its aspect kept, its strokes as wide as MNIST's, and centred by mass (LeCun 1998).
+    A picture in that form, or whose negative is, stays as it is. Of others the ink is found,
+    cut out, scaled to 20 pixels with its aspect kept, its strokes as wide as MNIST's, and centred
+    by mass (LeCun 1998).
     """
     if is_mnist(picture):
         return Seen(np.round(255 * picture[..., 0]).astype(np.uint8), True, ())
+    if is_mnist(1 - picture) and len(np.unique(picture)) >= GREYS:
+        return bring(1 - picture)
     tried = (seen(marks) for marks in ink.candidates(picture))
     first = next(tried, Seen(np.zeros((SIDE, SIDE), np.uint8), False, (NOTHING,)))
     return first if first.digit else next((one for one in tried if one.digit), first)
@@ -59,7 +63,7 @@ def is_mnist(picture: np.ndarray) -> bool:
         return False
     grey = 255 * picture[..., 0]
     lit = np.argwhere(grey > 32)
-    if grey.max() < 128 or np.median(grey) > 8 or not len(lit):
+    if grey.max() < 128 or np.median(grey) > 8:
         return False
     middle = (grey[..., None] * np.mgrid[:SIDE, :SIDE].transpose(1, 2, 0)).sum((0, 1)) / grey.sum()
     box = np.ptp(lit, 0).max() + 1

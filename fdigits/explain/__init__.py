@@ -65,7 +65,9 @@ def grad_cam(task: Task, state, batch: Mapping) -> Arrays:
         highest = cam_BxHxW.max((1, 2), keepdims=True)
         modality = encoder.removesuffix("_encoder")
         modality = task.model.modality if modality == "encoder" else modality
-        found[modality] = cam_BxHxW / np.where(highest > 0, highest, 1)
+        # An ear hears changed copies too, behind the words themselves.
+        items = len(next(iter(inputs.values())))
+        found[modality] = (cam_BxHxW / np.where(highest > 0, highest, 1))[:items]
     return found
 
 

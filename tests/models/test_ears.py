@@ -74,6 +74,20 @@ def test_masks_blank_stretches_alone():
     assert blank_coefficients.max() <= 5 and blank_coefficients.mean() > 1
 
 
+def test_in_use_an_embedding_is_the_mean_over_changed_copies():
+    encoder = ears.WordEncoder(filters=(4, 8), dropout=0.0)
+    variables = encoder.init(jax.random.key(0), words(), train=False)
+    learnt = {name: variables[name] for name in ("params", "batch_stats")}
+    embed = jax.jit(lambda word: encoder.apply(learnt, word, train=False))
+    all_at_once = embed(words())
+    assert all_at_once.shape == (4, 16)
+    np.testing.assert_allclose(all_at_once[2:3], embed(words()[2:3]), atol=1e-4)
+    again = np.asarray(ears.heard_again(words()))
+    assert again.shape == (20, 10_000)
+    np.testing.assert_array_equal(again[:4], words())
+    assert len(np.unique(again[::4], axis=0)) == 5
+
+
 def test_a_few_steps_lower_the_loss_and_place_hardly_counts():
     encoder = ears.WordEncoder(filters=(4, 8), dropout=0.0)
     word, label = jnp.asarray(words()), jnp.arange(4)
