@@ -28,7 +28,10 @@ from fdigits.recogniser import Recogniser, Recognition
 Item = dict[str, Path]  # "picture" and "recording", as given
 KINDS = ("picture", "recording")
 # Of a folder; what cannot be decoded (.m4a, .heic) is told of rather than passed over.
-SOUNDS = frozenset([".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".m4a", ".aac", ".amr", ".wma"])
+SOUNDS = frozenset(
+    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
+    + (".m4a", ".aac", ".amr", ".wma")
+)
 UNREADABLE = 1  # exit status when a file among several could not be read
 
 

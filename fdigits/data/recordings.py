@@ -71,7 +71,7 @@ def read(path: Path | str) -> Heard:
 
 
 def load(path: Path | str) -> tuple[np.ndarray, int, tuple[str, ...]]:
-    """A sound file's samples [T], one channel of any level, their rate in Hz, and `mono`'s warnings.
+    """One channel [T] of a sound file, at any level, its rate in Hz, and `mono`'s warnings.
 
     Raises:
       UserError: no such file, or one that holds no sound or lasts more than `LONGEST` seconds.
