@@ -86,6 +86,11 @@ class Recogniser:
         opinions = {kind: self._opinion(kind, one) for kind, one in read.items() if self._alone}
         warnings = [f"{kind}: {text}" for kind, one in read.items() for text in one.warnings]
         warnings += [
+            f"{kind}: not looked at, {self.trained.config.name} reads none"
+            for kind, file in (("picture", picture), ("recording", recording))
+            if file is not None and kind not in read
+        ]
+        warnings += [
             f"{kind}: unlike any digit that the model has learnt"
             for kind, opinion in opinions.items()
             if opinion.digit is None and read[kind].digit
