@@ -17,7 +17,7 @@ import numpy as np
 from fdigits import trained
 from fdigits.config import DATA
 from fdigits.console import console
-from fdigits.data import pairing, prepare
+from fdigits.data import pairing, prepare, recordings
 from fdigits.errors import exit_cleanly
 from fdigits.files import write_json
 from fdigits.trained import Trained
@@ -25,7 +25,7 @@ from fdigits.trained import Trained
 PAIRS = 1000
 SIGMAS = (0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0)  # of ink
 LEVELS = (-60, -20, -10, -5, 0, 3, 6, 9, 12, 15, 20)  # dB
-WORD_LEVEL = 0.15 * 32_768  # of a word's loudest 50 ms (data/recordings.py)
+WORD_LEVEL = recordings.LEVEL * 32_768  # of a word's loudest 50 ms
 
 
 def pairs(data_dir: Path, cache: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:

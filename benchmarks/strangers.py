@@ -74,9 +74,15 @@ def listed(folder: Path) -> list[Item]:
 
 
 def spoken(data_dir: Path, folder: Path) -> list[Item]:
-    """The Speech Commands digits, as files in `folder`."""
+    """The Speech Commands digits, as files in `folder`.
+
+    Raises:
+      UserError: there are none.
+    """
+    if not (found := gsc_digits.find(data_dir)):
+        raise UserError(f"{data_dir} holds no {SPOKEN}: put {gsc_digits.FOLDERS[0]}/ there")
     items = []
-    for name, content in audio_files.files(gsc_digits.find(data_dir), gsc_digits.parse):
+    for name, content in audio_files.files(found, gsc_digits.parse):
         digit, key, speaker, _ = gsc_digits.parse(name)
         file = folder / f"{key.replace('/', '_')}.wav"
         file.write_bytes(content)

@@ -12,8 +12,11 @@ No paper has these; figures over strangers' files stand in results/strangers.
 """
 
 from fdigits.config import CLASSIFIER, base, choose, parse_arg
+from fdigits.data import datasets
+from fdigits.errors import UserError
 
 KINDS = ("both", "picture", "sound")
+WHAT = {"picture": "pictures", "sound": "recordings"}
 EXPERTS = {
     f"{theirs}_{part}": f"{stage}/{part}"
     for stage, theirs in (("picture", "image"), ("sound", "word"))
@@ -24,25 +27,33 @@ EXPERTS = {
 def get_config(arg: str = ""):
     arg = ",".join(f"kind={part}" if part in KINDS else part for part in arg.split(","))
     choice = parse_arg(arg, kind="both", data="digits_voices")
-    kind, data = (
-        choose(choice["kind"], dict.fromkeys(KINDS, choice["kind"]), "kind"),
-        choice["data"],
-    )
-    config = base(f"strangers_{kind}", data, task="recognise")
+    kind = choose(choice["kind"], {name: name for name in KINDS}, "kind")
+    data, named = _sets(kind, choice["data"]), choice["data"]
+    config = base(f"strangers_{kind}", named, task="recognise")
     config.update(early_stopping=0, batch_size=64)
     config.plateau.patience = 0
     config.optimizer.weight_decay = 0.0
     config.monitor = "loss"
     config.data.update(split="official", pixels=(0.1307, 0.3081))
-    config.update(fields(kind, name=with_others(data) if kind == "picture" else data))
+    config.update(fields(kind, name=data.get(kind, named)))
     if kind == "both":
-        images, _, recordings = data.partition("_")
-        config.stages = {
-            "picture": fields("picture", name=with_others(images)),
-            "sound": fields("sound", name=recordings),
-        }
+        config.stages = {stage: fields(stage, name=name) for stage, name in data.items()}
         config.start, config.frozen = EXPERTS, tuple(EXPERTS)
     return config.lock()
+
+
+def _sets(kind: str, named: str) -> dict[str, str]:
+    """DATA -> what `picture` and `sound` train on: of a pair each its own set.
+
+    Raises:
+      UserError: no such data set, or none of this kind in it.
+    """
+    found = {one.modalities[0]: one.name for one in datasets.find(named)}
+    stages = {"picture": found.get("image"), "sound": found.get("audio")}
+    for stage, name in stages.items():
+        if kind in (stage, "both") and not name:
+            raise UserError(f"strangers.py:{kind} needs a data set with {WHAT[stage]}, not {named}")
+    return {s: with_others(n) if s == "picture" else n for s, n in stages.items() if n}
 
 
 def with_others(images: str) -> str:

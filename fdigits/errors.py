@@ -1,6 +1,7 @@
 """Mistakes a user can mend: one line that says what is wrong, where, and what to do."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 
@@ -19,6 +20,9 @@ def exit_cleanly(main: Callable[..., object]) -> Callable[..., object]:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except BrokenPipeError:  # whoever read, as `head`, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         except KeyboardInterrupt:
             print("stopped: run the same command again to continue", file=sys.stderr)
             sys.exit(130)

@@ -27,19 +27,24 @@ from fdigits.recogniser import Recogniser, Recognition
 
 Item = dict[str, Path]  # "picture" and "recording", as given
 KINDS = ("picture", "recording")
+# Of a folder; what cannot be decoded (.m4a, .heic) is told of rather than passed over.
+SOUNDS = frozenset(
+    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
+    + (".m4a", ".aac", ".amr", ".wma")
+)
 UNREADABLE = 1  # exit status when a file among several could not be read
 
 
 def items(picture: Sequence[Path], recording: Sequence[Path], pairs: Path | None) -> list[Item]:
-    """What is to be recognised, in order; a folder stands for the files in it.
+    """What is to be recognised, in order; a folder stands for the files of that kind in it.
 
     Raises:
-      UserError: a folder without files, a CSV without pairs, or pictures and recordings of which
-        nobody says what belongs together.
+      UserError: a folder without such files, a CSV without pairs, or pictures and recordings of
+        which nobody says what belongs together.
     """
     if pairs:
         return _pairs(pairs)
-    files = {"picture": _files(picture), "recording": _files(recording)}
+    files = {"picture": _files(picture, "picture"), "recording": _files(recording, "recording")}
     files = {kind: found for kind, found in files.items() if found}
     counts = {kind: len(found) for kind, found in files.items()}
     if len(set(counts.values())) > 1:
@@ -50,27 +55,64 @@ def items(picture: Sequence[Path], recording: Sequence[Path], pairs: Path | None
     ]
 
 
-def _files(given: Sequence[Path]) -> list[Path]:
+def _files(given: Sequence[Path], kind: str) -> list[Path]:
     found = []
     for path in given:
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".")
-        if path.is_dir() and not inside:
-            raise UserError(f"{path} holds no files")
-        found += inside if path.is_dir() else [path]
+        try:
+            inside = _inside(path, kind) if path.is_dir() else [path]
+        except OSError as error:
+            raise UserError(f"--{kind} cannot be read ({error})") from None
+        if not inside:
+            raise UserError(f"{path} holds no {kind}s")
+        found += inside
     return found
 
 
+def _inside(folder: Path, kind: str) -> list[Path]:
+    """The pictures or recordings below a folder, by their names' ends; hidden ones are left out."""
+    from PIL import Image
+
+    ends = {*Image.registered_extensions(), ".heic"} if kind == "picture" else SOUNDS
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in ends
+        and path.is_file()
+        and not any(part[0] == "." for part in path.relative_to(folder).parts)
+    )
+
+
 def _pairs(path: Path) -> list[Item]:
-    """Rows of a CSV with the columns picture and recording, either of which may be empty."""
+    """Rows of a CSV with the columns picture and recording, either of which may be empty.
+
+    Raises:
+      UserError: no CSV, none of these columns, no row, or one without a file; names its line.
+    """
+    rows = _rows(path)
+    if not rows:
+        raise UserError(f"{path}: no row below the line that names the columns")
+    found = [{kind: path.parent / row[kind] for kind in KINDS if row.get(kind)} for row in rows]
+    if not all(found):
+        line = rows[found.index({})]["line"]
+        raise UserError(f"{path}, line {line}: give a picture or a recording")
+    return found
+
+
+def _rows(path: Path) -> list[dict]:
+    """The rows of a CSV by its columns, and the number of the line on which each ends."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file, skipinitialspace=True)
+            columns = reader.fieldnames or ()
+            rows = [row | {"line": reader.line_num} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a CSV ({error})") from None
-    given = [{kind: path.parent / row[kind] for kind in KINDS if row.get(kind)} for row in rows]
-    if not all(given) or not given:
-        raise UserError(f"{path}: each row needs a picture or a recording, in columns so called")
-    return given
+    if not set(KINDS) & set(columns):
+        raise UserError(
+            f"{path}: its first line must name the columns picture or recording, or both, "
+            "with a comma between"
+        )
+    return rows
 
 
 def recognised(recognise: Recogniser, given: Sequence[Item]) -> Iterator[tuple[Recognition, bool]]:
@@ -110,16 +152,22 @@ def told(found: Recognition, named: bool) -> Iterator[str]:
 
 
 def show(found: Sequence[Path], file: Path) -> None:
-    """Writes pictures as the model sees them, side by side and enlarged, to `file`."""
+    """Writes pictures as the model sees them, side by side and enlarged, to `file`.
+
+    Raises:
+      UserError: no pictures, one that cannot be read, or a file that cannot be written.
+    """
     from PIL import Image
 
     from fdigits.data import pictures
 
+    if not found:
+        raise UserError("--show shows pictures: give some with --picture or --pairs")
     seen = np.concatenate([pictures.read(path).image for path in found], 1)
     enlarged = Image.fromarray(seen).resize((8 * seen.shape[1], 8 * seen.shape[0]), 0)
     try:
         enlarged.save(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(f"--show {file}: cannot be written ({error})") from None
 
 
@@ -140,6 +188,7 @@ def summed(tested: Mapping) -> str:
 @exit_cleanly
 def main() -> None:
     args = parsed()
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
     # Compiling takes a second, which the next start saves.
     jax.config.update("jax_compilation_cache_dir", os.path.expanduser(XLA_CACHE))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

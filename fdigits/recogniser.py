@@ -15,7 +15,6 @@ import numpy as np
 
 from fdigits import trained
 from fdigits.data import features, pictures, recordings
-from fdigits.data.corpora import audio_files
 from fdigits.errors import UserError
 
 HEARD = {
@@ -87,6 +86,11 @@ class Recogniser:
         opinions = {kind: self._opinion(kind, one) for kind, one in read.items() if self._alone}
         warnings = [f"{kind}: {text}" for kind, one in read.items() for text in one.warnings]
         warnings += [
+            f"{kind}: not looked at, {self.trained.config.name} reads none"
+            for kind, file in (("picture", picture), ("recording", recording))
+            if file is not None and kind not in read
+        ]
+        warnings += [
             f"{kind}: unlike any digit that the model has learnt"
             for kind, opinion in opinions.items()
             if opinion.digit is None and read[kind].digit
@@ -152,14 +156,9 @@ def hear(recording: Path, wanted: Collection[str]) -> _Read:
     """A recording as the modalities that are `wanted`.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: it cannot be read, or is too long.
     """
-    try:
-        content = recording.read_bytes()
-    except OSError as error:
-        raise UserError(f"{recording} cannot be read ({error})") from None
-    channels, rate = audio_files.channels(str(recording), content)
-    signal, mended = recordings.mono(channels)
+    signal, rate, mended = recordings.load(recording)
     heard = recordings.hear(signal, rate, str(recording))
     made = {name: HEARD[name](signal, rate, str(recording)) for name in HEARD if name in wanted}
     if "word" in wanted:

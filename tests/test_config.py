@@ -15,6 +15,7 @@ from fdigits.config import (
     parse_arg,
     stage_config,
 )
+from fdigits.data import datasets
 from fdigits.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -254,6 +255,35 @@ def test_what_a_stage_cannot_have_is_one_line(fields, told):
     with pytest.raises(UserError, match=told) as error:
         stage_config(config.lock(), "s")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arg", "sets"),
+    [
+        ("picture", {"": "digits+printed+sketched"}),
+        ("picture,mnist_fsdd", {"": "mnist+digits+printed+sketched"}),
+        ("sound,fsdd+voices", {"": "fsdd+voices"}),
+        (
+            "reduced_mnist_fsdd+voices",
+            {
+                "": "reduced_mnist_fsdd+voices",
+                "picture": "reduced_mnist+digits+printed+sketched",
+                "sound": "fsdd+voices",
+            },
+        ),
+    ],
+)
+def test_strangers_train_each_on_its_own_sets(arg, sets):
+    config = get_config("strangers", arg)
+    found = {"": config.data.name} | {name: one.data.name for name, one in config.stages.items()}
+    assert found == sets
+    assert all(datasets.find(name) for name in found.values())
+
+
+@pytest.mark.parametrize("arg", ["mnist", "sound,mnist", "picture,fsdd"])
+def test_strangers_without_data_of_their_kind_are_told(arg):
+    with pytest.raises(UserError, match="needs a data set with"):
+        get_config("strangers", arg)
 
 
 def test_the_experts_of_strangers_are_trained_as_alone():

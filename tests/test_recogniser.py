@@ -1,15 +1,17 @@
 """The recogniser's mechanics, on experts with random weights; the shipped ones: test_pretrained."""
 
-import dataclasses
 import json
+import os
 import sys
 
 import jax
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from fdigits import Recogniser, predict, tasks, trained
+from fdigits.config import DATA
 from fdigits.data.corpora import bundled
 from fdigits.errors import UserError
 from fdigits.pretrained import make
@@ -22,15 +24,20 @@ PICTURE, RECORDING = SAMPLES / "7.png", SAMPLES / "7.wav"
 
 
 @pytest.fixture(scope="module")
-def shipped(tmp_path_factory):
-    """A folder of weights as they ship, random ones."""
-    config = short("strangers", model__filters=(2, 4, 4), model__width=8)
+def ran(tmp_path_factory):
+    """A folder of weights as they ship, random ones, and the run that they are of."""
+    config = short("strangers", model__filters=(2, 4, 4), model__width=8, data__cache="mine")
     task = tasks.make(config)
     made = jax.jit(task.init)(jax.random.key(0), blank_batch(task.reads))
     folder = tmp_path_factory.mktemp("pretrained")
     run = trained.Trained(config, task, made["params"], made["batch_stats"], None, folder)
     make.ship(run, {"picture": 0.0, "recording": 0.0}, folder)
-    return folder
+    return folder, run
+
+
+@pytest.fixture(scope="module")
+def shipped(ran):
+    return ran[0]
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +141,56 @@ def test_pairs_of_a_csv(command, tmp_path):
     assert code == 0 and [one["picture"] for one in found] == [str(tmp_path / "seven.png"), None]
 
 
-@pytest.mark.parametrize("text", ["a,b\n1,2\n", "picture,recording\n,\n", ""])
-def test_a_csv_without_pairs_is_told(command, tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("a,b\n1,2\n", "must name the columns"),
+        ("picture;recording\n7.png;7.wav\n", "must name the columns"),
+        ("", "must name the columns"),
+        ("picture,recording\n", "no row"),
+        ("picture,recording\n7.png,\n\n,\n", "line 4: give a picture or a recording"),
+        ("picture,recording\n,7\0.wav\n", "cannot be read"),
+    ],
+)
+def test_a_csv_without_pairs_is_told(command, tmp_path, text, wanted):
     (tmp_path / "pairs.csv").write_text(text)
     code, _, err = command("--pairs", tmp_path / "pairs.csv")
-    assert code == 2 and "picture or a recording" in err
+    assert code == 2 and wanted in err and len(err.strip().splitlines()) == 1
+
+
+def test_blanks_behind_commas_hide_no_column(command, tmp_path):
+    (tmp_path / "pairs.csv").write_text(f"picture, recording\n{PICTURE}, {RECORDING}\n")
+    _, lines, _ = command("--pairs", tmp_path / "pairs.csv", "--json")
+    assert json.loads(lines[0])["recording"] == str(RECORDING)
+
+
+def test_of_a_folder_each_kind_takes_its_own_files(command, tmp_path):
+    for file in (PICTURE, RECORDING, PICTURE.with_name("1.png"), RECORDING.with_name("1.wav")):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "2.png").write_bytes(PICTURE.read_bytes())
+    code, lines, _ = command("--picture", tmp_path, "--recording", tmp_path, "--json")
+    found = [json.loads(line) for line in lines]
+    assert code == 0 and [one["picture"] for one in found] == [
+        str(tmp_path / "1.png"),
+        str(tmp_path / "7.png"),
+    ]
+    assert [one["recording"][-5:] for one in found] == ["1.wav", "7.wav"]
+
+
+def test_a_folder_without_pictures_and_a_name_that_is_too_long_are_told(command, tmp_path):
+    (tmp_path / "7.wav").write_bytes(RECORDING.read_bytes())
+    for given, wanted in ((tmp_path, "holds no pictures"), ("x" * 5000, "name too long")):
+        code, _, err = command("--picture", given)
+        assert code == 2 and wanted in err
+
+
+def test_a_name_that_is_no_text_is_printed(command, tmp_path):
+    odd = tmp_path / os.fsdecode(b"od\xffd.png")
+    odd.write_bytes(PICTURE.read_bytes())
+    assert json.loads(command("--picture", odd, "--json")[1][0])["picture"] == str(odd)
+    assert "od\\udcffd.png" in command("--picture", odd, PICTURE)[1][0]
 
 
 def test_pictures_and_recordings_of_which_nobody_says_what_belongs_together(command):
@@ -157,8 +209,31 @@ def test_the_picture_as_the_model_sees_it(command, tmp_path):
     assert Image.open(tmp_path / "seen.png").size == (224, 224)
 
 
-def test_what_ships_is_half_as_large_and_equal_to_three_digits(shipped, recognise):
-    assert (shipped / "weights.msgpack").stat().st_size < 20_000
-    wanted = dataclasses.asdict(recognise(picture=PICTURE))
-    assert json.loads(json.dumps(wanted))["digit"] == wanted["digit"]
+def test_what_cannot_be_shown_is_told(command, tmp_path):
+    code, _, err = command("--recording", RECORDING, "--show", tmp_path / "seen.png")
+    assert code == 2 and "--show shows pictures" in err
+    code, _, err = command("--picture", PICTURE, "--show", tmp_path / "seen.psd")
+    assert code == 2 and "cannot be written" in err
+
+
+def test_a_long_recording_is_refused(recognise, tmp_path):
+    soundfile.write(tmp_path / "long.wav", np.zeros(121 * 1000, np.int16), 1000)
+    with pytest.raises(UserError, match="121 s"):
+        recognise(recording=tmp_path / "long.wav")
+
+
+def test_what_ships_is_half_as_large_and_equal_to_three_digits(ran, recognise):
+    folder, run = ran
+    assert (folder / "weights.msgpack").stat().st_size < 20_000
     assert all(x.dtype == np.float32 for x in jax.tree.leaves(recognise.trained.params))
+    for kind in ("params", "batch_stats"):
+        wanted, found = getattr(run, kind), getattr(recognise.trained, kind)
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-3, 1e-6), wanted, found)
+    assert recognise.trained.config.data.cache == DATA["cache"]
+
+
+def test_a_file_that_a_run_does_not_read_is_named(recognise, monkeypatch):
+    monkeypatch.setattr(recognise, "_sources", {"image": "image"}.values())
+    found = recognise(PICTURE, RECORDING)
+    assert [one.partition(",")[0] for one in found.warnings] == ["recording: not looked at"]
+    assert found.probabilities == recognise(PICTURE).probabilities

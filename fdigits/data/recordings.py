@@ -63,12 +63,25 @@ def read(path: Path | str) -> Heard:
     """The word in a sound file: wav, FLAC, OGG or MP3 of any rate and number of channels.
 
     Raises:
-      UserError: no such file, or one that holds no sound.
+      UserError: as `load`, or NaN or infinite samples.
+    """
+    signal, rate, mended = load(path)
+    heard = hear(signal, rate, str(path))
+    return heard._replace(warnings=mended + heard.warnings)
+
+
+def load(path: Path | str) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    """One channel [T] of a sound file, at any level, its rate in Hz, and `mono`'s warnings.
+
+    Raises:
+      UserError: no such file, or one that holds no sound or lasts more than `LONGEST` seconds.
     """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    except ValueError as error:  # a name with a null character
+        raise UserError(f"{str(path)!r} cannot be read ({error})") from None
     channels, rate = audio_files.channels(str(path), content)
     if len(channels) > LONGEST * rate:
         raise UserError(
@@ -76,8 +89,7 @@ def read(path: Path | str) -> Heard:
             f"at most {LONGEST} s"
         )
     signal, mended = mono(channels)
-    heard = hear(signal, rate, str(path))
-    return heard._replace(warnings=mended + heard.warnings)
+    return signal, rate, mended
 
 
 def word(signal: np.ndarray, rate: int, name: str = "recording") -> np.ndarray:

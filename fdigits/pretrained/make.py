@@ -39,18 +39,18 @@ def ship(run: Trained, least: dict[str, float], folder: Path = SHIPPED) -> None:
     with atomic(folder / WEIGHTS) as file:
         file.write_bytes(serialization.msgpack_serialize(halved))
     config = run.config.to_dict() | {"stages": {}, "start": {}, "frozen": ()}
-    config["data"]["dir"] = "data"
+    config["data"] |= {name: DATA[name] for name in ("dir", "cache")}  # not the trainer's folders
     write_json(folder / "config.json", config)
     write_json(folder / THRESHOLDS, least)
 
 
-def measure(data_dir: Path, cache: Path, folder: Path = SHIPPED) -> None:
+def measure(data_dir: Path, cache: Path) -> None:
     """Writes the shipped weights' accuracy on `TESTED`: a test holds the package to it."""
     run, figures = shipped(), {}
     for data, part in TESTED:
         tested = evaluate.test_on(run, data, data_dir, cache, part)
         figures[f"{data} {part}".strip()] = {key: tested[key] for key in ("accuracy", "n")}
-    write_json(folder / FIGURES, figures)
+    write_json(SHIPPED / FIGURES, figures)
 
 
 @exit_cleanly

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 
 from fdigits import augment, voices
 from fdigits.data.corpus import CLASSES
+from fdigits.errors import UserError
 from fdigits.tasks.classify import Classify
 from fdigits.tasks.task import Batch
 
@@ -26,6 +28,21 @@ class Recognise(Classify):
     That is outlier exposure (Hendrycks et al. 2019): what holds no digit gets no confident one, so
     the largest probability tells both which digit and whether there is one.
     """
+
+    @classmethod
+    def of(cls, config: ConfigDict) -> "Recognise":
+        """As `Classify`.
+
+        Raises:
+          UserError: the model reads something of which no item without a digit can be made.
+        """
+        task = super().of(config)
+        if unknown := [name for name in task.reads if name not in NOTHING]:
+            raise UserError(
+                f"model.name={config.model.name} reads {', '.join(unknown)}: the task recognise "
+                f"learns from {' and '.join(NOTHING)} alone"
+            )
+        return task
 
     def loss(self, params, batch_stats, batch: Batch, key: jax.Array):
         """As `Classify`; `B // SHARE` items without a digit are made of the batch's own."""

@@ -6,6 +6,7 @@ import pytest
 
 from fdigits import tasks
 from fdigits.data import prepare
+from fdigits.errors import UserError
 from fdigits.tasks import recognise
 from tests.test_systems import short
 
@@ -20,6 +21,11 @@ def test_what_is_added_holds_no_digit(image):
     assert more.dtype == np.uint8 and more.shape == (18, 28, 28)
     np.testing.assert_array_equal(more[:16], image[:16])
     assert all((made != image).any((1, 2)).all() for made in more[16:])
+
+
+def test_a_model_of_what_cannot_lack_a_digit_is_refused():
+    with pytest.raises(UserError, match="reads audio"):
+        tasks.make(short("strangers", "sound", model__name="audio"))
 
 
 def test_learning_that_there_is_no_digit(image):
