@@ -25,6 +25,7 @@ from fdigits.files import write_json
 from fdigits.recogniser import Recogniser, Recognition
 
 RECORDINGS = (".wav", ".flac", ".ogg", ".mp3")
+KINDS = ("drawn", "photo")  # of pictures
 SPOKEN = "Speech Commands digits"
 
 

@@ -21,8 +21,9 @@ import numpy as np
 
 from fdigits.config import DATA, XLA_CACHE
 from fdigits.console import console
-from fdigits.data.corpus import CLASSES, PARTS
+from fdigits.data.corpus import CLASSES, PARTS, SIDE
 from fdigits.errors import UserError, exit_cleanly
+from fdigits.files import atomic
 from fdigits.recogniser import Recogniser, Recognition
 
 Item = dict[str, Path]  # "picture" and "recording", as given
@@ -32,6 +33,7 @@ SOUNDS = frozenset(
     (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
     + (".m4a", ".aac", ".amr", ".wma")
 )
+IN_A_ROW = 10  # pictures that are shown
 UNREADABLE = 1  # exit status when a file among several could not be read
 
 
@@ -50,9 +52,20 @@ def items(picture: Sequence[Path], recording: Sequence[Path], pairs: Path | None
     if len(set(counts.values())) > 1:
         told = " and ".join(f"{count} {kind}s" for kind, count in counts.items())
         raise UserError(f"{told}: say which belong together in a CSV, --pairs FILE")
-    return [
-        dict(zip(files, together, strict=True)) for together in zip(*files.values(), strict=True)
-    ]
+    together = [dict(zip(files, pair, strict=True)) for pair in zip(*files.values(), strict=True)]
+    if any(path.is_dir() for path in (*picture, *recording)):
+        _check_names(together)
+    return together
+
+
+def _check_names(together: Sequence[Item]) -> None:
+    """Refuses pairs out of folders whose files are not called alike."""
+    for one in together:
+        if len({path.stem for path in one.values()}) > 1:
+            told = " and ".join(str(path) for path in one.values())
+            raise UserError(
+                f"{told} are not called alike: say which belong together in a CSV, --pairs FILE"
+            )
 
 
 def _files(given: Sequence[Path], kind: str) -> list[Path]:
@@ -99,11 +112,17 @@ def _pairs(path: Path) -> list[Item]:
 
 
 def _rows(path: Path) -> list[dict]:
-    """The rows of a CSV by its columns, and the number of the line on which each ends."""
+    """The rows of a CSV by its columns, and the number of the line on which each ends.
+
+    Between its columns stand commas, or semicolons where the first line has one.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            columns = reader.fieldnames or ()
+            delimiter = ";" if ";" in file.readline() else ","
+            file.seek(0)
+            reader = csv.DictReader(file, skipinitialspace=True, delimiter=delimiter)
+            columns = [str(name).strip().lower() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
             rows = [row | {"line": reader.line_num} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a CSV ({error})") from None
@@ -152,23 +171,37 @@ def told(found: Recognition, named: bool) -> Iterator[str]:
 
 
 def show(found: Sequence[Path], file: Path) -> None:
-    """Writes pictures as the model sees them, side by side and enlarged, to `file`.
+    """Writes pictures as the model sees them, enlarged, ten in a row, to `file`.
+
+    One that cannot be read is black: what is wrong with it is told where it is recognised.
 
     Raises:
-      UserError: no pictures, one that cannot be read, or a file that cannot be written.
+      UserError: no pictures, or a file that cannot be written.
     """
     from PIL import Image
 
-    from fdigits.data import pictures
-
     if not found:
         raise UserError("--show shows pictures: give some with --picture or --pairs")
-    seen = np.concatenate([pictures.read(path).image for path in found], 1)
-    enlarged = Image.fromarray(seen).resize((8 * seen.shape[1], 8 * seen.shape[0]), 0)
+    rows = -(-len(found) // IN_A_ROW)
+    seen = np.zeros((rows * IN_A_ROW, SIDE, SIDE), np.uint8)
+    seen[: len(found)] = [_seen(path) for path in found]
+    sheet = seen.reshape(rows, IN_A_ROW, SIDE, SIDE).swapaxes(1, 2).reshape(rows * SIDE, -1)
+    sheet = sheet[:, : len(found) * SIDE]
+    enlarged = Image.fromarray(sheet).resize((8 * sheet.shape[1], 8 * sheet.shape[0]), 0)
     try:
-        enlarged.save(file)
+        with atomic(file) as temporary:
+            enlarged.save(temporary)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"--show {file}: cannot be written ({error})") from None
+
+
+def _seen(path: Path) -> np.ndarray:
+    from fdigits.data import pictures
+
+    try:
+        return pictures.read(path).image
+    except UserError:
+        return np.zeros((SIDE, SIDE), np.uint8)
 
 
 def summed(tested: Mapping) -> str:
@@ -233,6 +266,8 @@ def parsed() -> argparse.Namespace:
     args = parser.parse_args()
     if args.part and not args.data:
         parser.error("--part is a part of --data, which is not given")
+    if args.data and (args.json or args.show):
+        parser.error("--data tells figures of a whole set: --json and --show are of single files")
     if args.data and not args.run:
         parser.error("--data tests a RUN, which is not given")
     if bool(args.picture or args.recording) + bool(args.pairs) + bool(args.data) != 1:

@@ -79,8 +79,8 @@ class Recogniser:
         """The digit of a picture, of a recording, or of both.
 
         Raises:
-          UserError: neither is given; a file that cannot be read; what the run reads is not given
-            and it was not trained to do without.
+          UserError: neither is given, or none can be read; what the run reads is not given or
+            cannot be read, and it was not trained to do without.
         """
         read = self._read(picture, recording)
         opinions = {kind: self._opinion(kind, one) for kind, one in read.items() if self._alone}
@@ -88,7 +88,7 @@ class Recogniser:
         warnings += [
             f"{kind}: not looked at, {self.trained.config.name} reads none"
             for kind, file in (("picture", picture), ("recording", recording))
-            if file is not None and kind not in read
+            if file is not None and kind not in self._kinds
         ]
         warnings += [
             f"{kind}: unlike any digit that the model has learnt"
@@ -107,22 +107,38 @@ class Recogniser:
         return Recognition(joint.digit, joint.probabilities, *names, opinions, tuple(warnings))
 
     @property
+    def _kinds(self) -> list[str]:
+        """The kinds of file that the model reads."""
+        wanted = set(self._sources)
+        return ["picture"] * ("image" in wanted) + ["recording"] * bool(wanted - {"image"})
+
+    @property
     def _alone(self) -> bool:
         """Whether one modality is enough."""
         return not self.trained.task.given or len(self._sources) == 1
 
     def _read(self, picture, recording) -> dict[str, _Read]:
         """What the model reads of the files: "picture", "recording"."""
-        read = {}
-        if picture is not None and "image" in self._sources:
-            seen = pictures.read(Path(picture))
-            read["picture"] = _Read({"image": seen.image}, seen.digit, seen.warnings)
-        if recording is not None and (wanted := set(self._sources) - {"image"}):
-            read["recording"] = hear(Path(recording), wanted)
+        wanted = set(self._sources)
+        readers = {}
+        if picture is not None and "image" in wanted:
+            readers["picture"] = lambda: see(Path(picture))
+        if recording is not None and wanted - {"image"}:
+            readers["recording"] = lambda: hear(Path(recording), wanted - {"image"})
+        read, failed = {}, {}
+        for kind, reader in readers.items():
+            try:
+                read[kind] = reader()
+            except UserError as error:
+                failed[kind] = error
+        if failed and not (read and self._alone):
+            raise next(iter(failed.values()))
+        for error in failed.values():  # what can be read is answered, and says what cannot
+            kind, one = next(iter(read.items()))
+            read[kind] = one._replace(warnings=(*one.warnings, f"alone, since {error}"))
         if not read:
-            kinds = ["picture"] if "image" in self._sources else []
-            kinds += ["recording"] if set(self._sources) - {"image"} else []
-            raise UserError(f"{self.trained.config.name} reads a {' or a '.join(kinds)}: give one")
+            kinds = " or a ".join(self._kinds)
+            raise UserError(f"{self.trained.config.name} reads a {kinds}: give one")
         return read
 
     def _opinion(self, kind: str, one: _Read) -> Opinion:
@@ -150,6 +166,16 @@ def together(opinions: Sequence[Opinion]) -> Opinion:
 
 def _opinion(p_V: np.ndarray, digit: bool) -> Opinion:
     return Opinion(int(p_V.argmax()) if digit else None, tuple(map(float, p_V)))
+
+
+def see(picture: Path) -> _Read:
+    """A picture in MNIST's form.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    seen = pictures.read(picture)
+    return _Read({"image": seen.image}, seen.digit, seen.warnings)
 
 
 def hear(recording: Path, wanted: Collection[str]) -> _Read:

@@ -142,11 +142,20 @@ def load(workdir: Path, epoch: int = 0) -> Trained:
 
 
 def shipped() -> Trained:
-    """The weights that come with fdigits, of `configs/strangers.py:both`."""
+    """The weights that come with fdigits, of `configs/strangers.py:both`.
+
+    Raises:
+      UserError: they are not there, or damaged.
+    """
     from flax import serialization
 
-    config = ConfigDict(modern_config(json.loads((SHIPPED / "config.json").read_text())))
-    weights = serialization.msgpack_restore((SHIPPED / WEIGHTS).read_bytes())
+    try:
+        config = ConfigDict(modern_config(json.loads((SHIPPED / "config.json").read_text())))
+        weights = serialization.msgpack_restore((SHIPPED / WEIGHTS).read_bytes())
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"the weights that ship cannot be read ({error}): install fdigits again"
+        ) from None
     weights = jax.tree.map(lambda x: x.astype(np.float32), weights)
     task = tasks.make(config)
     return Trained(config, task, weights["params"], weights["batch_stats"], None, SHIPPED)

@@ -145,7 +145,7 @@ def test_pairs_of_a_csv(command, tmp_path):
     ("text", "wanted"),
     [
         ("a,b\n1,2\n", "must name the columns"),
-        ("picture;recording\n7.png;7.wav\n", "must name the columns"),
+        ("picture\trecording\n7.png\t7.wav\n", "must name the columns"),
         ("", "must name the columns"),
         ("picture,recording\n", "no row"),
         ("picture,recording\n7.png,\n\n,\n", "line 4: give a picture or a recording"),
@@ -237,3 +237,50 @@ def test_a_file_that_a_run_does_not_read_is_named(recognise, monkeypatch):
     found = recognise(PICTURE, RECORDING)
     assert [one.partition(",")[0] for one in found.warnings] == ["recording: not looked at"]
     assert found.probabilities == recognise(PICTURE).probabilities
+
+
+def test_of_a_pair_what_can_be_read_is_answered(recognise, tmp_path):
+    (tmp_path / "no.png").write_text("no picture")
+    found = recognise(tmp_path / "no.png", RECORDING)
+    assert found.probabilities == recognise(recording=RECORDING).probabilities
+    assert found.picture.endswith("no.png") and set(found.modalities) == {"recording"}
+    assert any("alone, since" in warning and "no.png" in warning for warning in found.warnings)
+    (tmp_path / "no.wav").write_text("no sound")
+    with pytest.raises(UserError, match=r"no\.png"):
+        recognise(tmp_path / "no.png", tmp_path / "no.wav")
+
+
+def test_folders_of_both_are_paired_by_name_or_not_at_all(command, tmp_path):
+    for folder, name, source in (("a", "1.png", PICTURE), ("b", "1.wav", RECORDING)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_bytes(source.read_bytes())
+    given = ("--picture", tmp_path / "a", "--recording", tmp_path / "b")
+    code, lines, _ = command(*given, "--json")
+    assert code == 0 and len(json.loads(lines[0])["modalities"]) == 2
+    (tmp_path / "b" / "1.wav").rename(tmp_path / "b" / "2.wav")
+    code, _, err = command(*given)
+    assert code == 2 and "not called alike" in err
+
+
+def test_columns_of_a_csv_may_stand_between_semicolons(command, tmp_path):
+    (tmp_path / "pairs.csv").write_text(f"Recording;Picture\n{RECORDING};{PICTURE}\n")
+    code, lines, _ = command("--pairs", tmp_path / "pairs.csv", "--json")
+    found = json.loads(lines[0])
+    assert code == 0 and (found["picture"], found["recording"]) == (str(PICTURE), str(RECORDING))
+
+
+def test_many_pictures_are_shown_and_a_broken_one_is_black(command, tmp_path):
+    for number in range(11):
+        (tmp_path / f"{number:02}.png").write_bytes(PICTURE.read_bytes())
+    (tmp_path / "03.png").write_text("no picture")
+    code, _, _ = command("--picture", tmp_path, "--show", tmp_path / "seen.png")
+    with Image.open(tmp_path / "seen.png") as shown:
+        seen = np.asarray(shown).reshape(2, 224, 10, 224).swapaxes(1, 2)
+    assert code == 1 and not seen[0, 3].any() and not seen[1, 1:].any()
+    np.testing.assert_array_equal(seen[0, 0], seen[1, 0])
+
+
+def test_weights_that_are_not_there_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(trained, "SHIPPED", tmp_path)
+    with pytest.raises(UserError, match="install fdigits again"):
+        Recogniser()

@@ -34,7 +34,7 @@ def load(path: Path) -> np.ndarray:
             f"{path} has more than {MOST // 1_000_000} megapixels: give a smaller picture"
         ) from None
     except BROKEN as error:
-        reason = str(error).removesuffix(f" '{path}'") or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(
             f"{path} cannot be read as a picture ({reason}): give a PNG or JPEG"
         ) from None

@@ -36,6 +36,8 @@ def ship(run: Trained, least: dict[str, float], folder: Path = SHIPPED) -> None:
         raise UserError(f"{run.workdir} reads what other files hold: ship a recogniser's run")
     weights = {"params": run.params, "batch_stats": run.batch_stats}
     halved = jax.tree.map(lambda x: np.asarray(x, np.float16), weights)
+    if not all(np.isfinite(x).all() for x in jax.tree.leaves(halved)):
+        raise UserError(f"{run.workdir} has weights beyond half precision: it cannot ship")
     with atomic(folder / WEIGHTS) as file:
         file.write_bytes(serialization.msgpack_serialize(halved))
     config = run.config.to_dict() | {"stages": {}, "start": {}, "frozen": ()}
