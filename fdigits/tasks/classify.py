@@ -44,7 +44,7 @@ class Classify(Task):
 
     @property
     def given(self) -> tuple[str, ...]:
-        return () if self.config.model.name == "experts" else self.reads
+        return () if self.config.model.get("name") == "experts" else self.reads
 
     def started(self, params, batch_stats):
         """With `model.weights="imagenet"` the base of MobileNetV2 is Keras'."""

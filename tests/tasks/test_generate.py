@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fdigits import evaluate, examples, predict, tasks, train, trained
+from fdigits import Recogniser, evaluate, examples, tasks, train, trained
 from fdigits.config import stage_config
 from fdigits.errors import UserError
 from fdigits.report import artifacts
@@ -126,9 +126,9 @@ def test_every_digit_gets_as_many_drawn_pictures(finished):
 
 
 def test_a_generator_names_no_digit_of_a_persons_picture(finished):
-    flow = trained.load(finished / "gan")
+    recognise = Recogniser(finished / "gan")
     with pytest.raises(UserError, match="which names no digit: give a classifier's run"):
-        predict.probabilities(flow, {"image": np.zeros((1, 28, 28), np.uint8)})
+        recognise.probabilities({"image": np.zeros((28, 28), np.uint8)})
 
 
 def test_a_test_pictures_noise_is_its_own(finished):
