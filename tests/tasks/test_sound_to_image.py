@@ -372,7 +372,7 @@ def judged(finished, tmp_path, monkeypatch):
         ("stages.vae.optimizer", {"learning_rate": 1e30}, "the loss is nan at step 2"),
         ("stages.judge.epochs", 2, "judge belongs to another config .epochs: 1 there, 2 here"),
         ("stages.vae.model", dict(name="vea", sound="mean_mfcc", latent=3), "did you mean 'vae'"),
-        ("stages.vae.augment", {"strength": 0.5}, "pictures or words as they are"),
+        ("stages.vae.augment", {"strength": 0.5}, "pictures as they are"),
     ],
 )
 def test_what_cannot_be_is_one_line(judged, field, value, told):
