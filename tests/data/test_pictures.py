@@ -286,6 +286,7 @@ def test_nearly_all_of_mnist_stays_as_it_is(mnist):
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_a_classifier_of_mnist_reads_transformed_items(mnist):
     from sklearn.svm import SVC
 
