@@ -127,7 +127,7 @@ def figures(answered: Sequence[Answered]) -> dict:
         "worst_source": min(of.values()),
         "by_source": of,
         "by_kind": by(
-            answered, lambda item: item.about.split()[0] if item.source[:1] == "p" else ""
+            [one for one in answered if one.item.about in KINDS], lambda item: item.about
         ),
         "calibration_error": round(metrics.calibration_error(p_NxV, label_N), 4),
     }

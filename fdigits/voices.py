@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdigits.augment import over_batch
-from fdigits.config import choose
 from fdigits.noise import gaussian
 
 RATE = 8_000  # Hz
@@ -320,12 +319,3 @@ AUGMENTATIONS = dict(
     edges=edges,
     combined=combined,
 )
-
-
-def apply(name: str, word_BxT: jax.Array, key: jax.Array, strength: jax.Array | float) -> jax.Array:
-    """The augmentation called `name`.
-
-    Raises:
-      UserError: no such augmentation; names the nearest.
-    """
-    return choose(name, AUGMENTATIONS, "augment.name")(word_BxT, key, strength)
