@@ -215,5 +215,5 @@ def test_a_config_takes_a_place():
         **{"data": "folder:~/my a=b digits, 2", "net": "lstm"}
     }
     assert parsed("net=lstm,mnist_folder:a,b") == {"data": "mnist_folder:a,b", "net": "lstm"}
-    with pytest.raises(UserError, match="'nets=lstm': no such key .did you mean 'net'"):
+    with pytest.raises(UserError, match=r"'nets=lstm': no such key .did you mean 'net'"):
         parsed("folder:a,nets=lstm")
