@@ -17,8 +17,8 @@ from fdigits.report import (
     words,
 )
 from fdigits.report.artifacts import Run, load
-from fdigits.report.page import Block, Heading, Note, Picture, publish
-from fdigits.report.results import Runs, by_task, results
+from fdigits.report.page import Block, Heading, Items, Note, Picture, publish
+from fdigits.report.results import MOST, Runs, by_task, results, settings
 from fdigits.report.style import png
 
 PAGES: dict[str, Callable[[Runs, bool], Iterator[Block]]] = {  # task -> the blocks of its own
@@ -68,22 +68,27 @@ def build(paths: list[Path], out: Path, apart: bool) -> Path:
     runs = dict(zip(words.labels(loaded), loaded, strict=True))
     subject = "; ".join(runs) if len(runs) <= 3 else f"{len(runs)} runs"
     own = own_blocks(runs, apart)  # first, as it refuses runs that cannot be compared
-    blocks = [*results(runs), *samples(runs), *learning(runs), *own, *maps(runs)]
+    leading = {task: [block for block in page if isinstance(block, Picture)][:1]
+               for task, page in own.items()}  # fmt: skip
+    rest = [block for page in own.values() for block in page if [block] not in leading.values()]
+    first = results(runs, leading)
+    blocks = [*first, *samples(runs), *learning(runs), *rest, *maps(runs)]
     try:
         return publish(f"fdigits report: {subject}", blocks, out)
     except OSError as error:
         raise UserError(f"cannot write the report into {out}: {error}") from error
 
 
-def own_blocks(runs: Runs, apart: bool) -> list[Block]:
-    """What the tasks of the runs add to their page."""
-    pages = [(PAGES[task], some) for task, some in by_task(runs).items() if task in PAGES]
-    return [block for page, some in pages for block in page(some, apart)]
+def own_blocks(runs: Runs, apart: bool) -> dict[str, list[Block]]:
+    """What each task adds to the page, its picture that says most before its others."""
+    pages = by_task(runs).items()
+    return {task: list(PAGES[task](some, apart)) for task, some in pages if task in PAGES}
 
 
 def samples(runs: Runs) -> Iterator[Block]:
-    """Inputs of each modality and augmentations, of each data set once, where runs left some."""
-    found = []
+    """Many settings at length; inputs and augmentations of each data set, where runs left some."""
+    told = settings(runs)
+    found: list[Block] = [Items(told)] if len(told) > MOST else []
     for name in dict.fromkeys(run.config["data"]["name"] for run in runs.values()):
         of_data = [run for run in runs.values() if run.config["data"]["name"] == name]
         labelled = [run for run in of_data if run.label_N is not None]
@@ -101,7 +106,7 @@ def _sample(run: Run, modality: str) -> Picture:
     label_M = np.zeros(len(held), int)
     label_M[run.rows(modality)] = run.label_N
     title = MODALITIES[modality].title
-    caption = f"{caption.format(*held.shape)} {words.setting(run)}"
+    caption = f"{caption.format(*held.shape)} {words.brief(run)}"
     file = f"{words.slug(run.config['data']['name'])}_{words.slug(title)}"
     title = f"{title[0].upper()}{title[1:]} of {words.data(run)}"
     return Picture(file, png(draw(held, label_M)), title, caption, 720)
@@ -111,7 +116,7 @@ def _augmented(run: Run) -> Picture:
     shown = run.augmentations
     caption = (
         "One test image and what each augmentation makes of it, at full strength, combined "
-        f"at the run's. {words.setting(run)}"
+        f"at the run's. {words.brief(run)}"
     )
     figure = figures.augmentations(shown["name"].tolist(), shown["image"])
     file = f"{words.slug(run.config['data']['name'])}_augmentations"
@@ -138,7 +143,7 @@ def learning(runs: Runs) -> Iterator[Block]:
         if len(losses) > 1:
             caption += "Losses of different kinds cannot be compared. "
         file = "curves" if alone else f"curves_{words.slug(task)}"
-        yield Picture(file, png(figure), title, caption + words.settings(some), 720)
+        yield Picture(file, png(figure), title, caption + words.brief(*some.values()), 720)
 
 
 def _curves_caption(names: list[str], loss: str) -> str:
@@ -173,6 +178,6 @@ def _map(name: str, run: Run, encoder: str) -> Block:
     except ValueError as error:
         return Note(f"{title}: not drawn, {error}.")
     total = len(np.unique(source_N))
-    caption = f"{embeddings.caption(encoder, embedding_KxD.shape, total)} {words.setting(run)}"
+    caption = f"{embeddings.caption(encoder, embedding_KxD.shape, total)} {words.brief(run)}"
     file = f"map_{words.slug(name)}_{words.slug(encoder)}"
     return Picture(file, png(embeddings.draw(plane)), title, caption, 720)
