@@ -130,7 +130,7 @@ def settings(runs: Runs) -> list[str]:
     for setting, some in alike.items():
         systems = ", ".join(dict.fromkeys(run.system for run in some.values()))
         seeds = words.seed([str(run.result["seed"]) for run in some.values()])
-        lines.append(f"{systems}: {setting}; {seeds}.")
+        lines.append(f"{systems}, trained on {setting}; {seeds}.")
     return lines
 
 
@@ -138,7 +138,7 @@ def facts(runs: Runs) -> list[str]:
     """What was trained on what, many settings in short, and what to know before believing it."""
     lines = settings(runs)
     if len(lines) > MOST:
-        lines = [f"{len(runs)} runs: {words.brief(*runs.values())}"]
+        lines = [f"{len(runs)} runs, trained on {words.brief(*runs.values())}"]
     for run in runs.values():
         lines += words.notes(run)
     return list(dict.fromkeys(lines))

@@ -103,7 +103,7 @@ def setting(run: Run) -> str:
 
 def without_seed(run: Run) -> str:
     """Data and protocol at length."""
-    pairs = "pairs are " if len(members(run.config["data"]["name"])) > 1 else ""
+    pairs = "pairs of " if len(members(run.config["data"]["name"])) > 1 else ""
     name = data(run)
     original = stands_in_for(run)
     name += ", smooth spectrograms drawn from its MFCC" if smooth(run) else ""
