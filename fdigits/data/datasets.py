@@ -62,6 +62,8 @@ class Dataset:
     own: bool = False  # a person's own data: each folder is another set
     folders: tuple[str, ...] = ()  # below the data folder; a download goes into the first
     home: str = ""  # where it comes from, for people
+    licence: str = ""
+    citation: str = ""
     needs: str = ""  # what to put into the folder by hand
     files: tuple[File, ...] = ()  # what to download
     record: str = ""  # or a Zenodo record's address, whose answer names files and digests,
@@ -84,6 +86,9 @@ _MNIST = Dataset(
     modalities=("image",),
     folders=mnist.FOLDERS,
     home="https://storage.googleapis.com/cvdf-datasets/mnist/",
+    licence="none named; commonly given as CC BY-SA 3.0",
+    citation="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to "
+    "Document Recognition, Proceedings of the IEEE 86 (11), 1998",
     needs=f"{', '.join(mnist.MD5)} (plain or .gz)",
     files=tuple(
         File(name, f"https://storage.googleapis.com/cvdf-datasets/mnist/{name}", f"sha256:{digest}")
@@ -104,7 +109,12 @@ _MNIST = Dataset(
     ),
 )
 _FSDD_COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
+_OURS = "Apache-2.0, made by fdigits"
 _SPEECH = "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
+_WARDEN = (
+    "P. Warden: Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition, "
+    "arXiv:1804.03209, 2018"
+)
 
 _RECORDS = (
     _MNIST,
@@ -113,6 +123,9 @@ _RECORDS = (
         "digits",
         "scikit-learn digits",
         modalities=("image",),
+        licence="CC BY 4.0",
+        citation="E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine "
+        "Learning Repository, 1998",
         module="bundled",
         split="official",
         ships=True,
@@ -121,6 +134,7 @@ _RECORDS = (
         "printed",
         "printed digits",
         modalities=("image",),
+        licence=_OURS,
         split="official",
         ships=True,
     ),
@@ -128,6 +142,7 @@ _RECORDS = (
         "sketched",
         "sketched digits",
         modalities=("image",),
+        licence=_OURS,
         split="official",
         ships=True,
     ),
@@ -137,6 +152,9 @@ _RECORDS = (
         modalities=RECORDED,
         folders=fsdd.FOLDERS,
         home="https://github.com/Jakobovski/free-spoken-digit-dataset",
+        licence="CC BY-SA 4.0",
+        citation="Z. Jackson and contributors: Free Spoken Digit Dataset, "
+        "doi:10.5281/zenodo.1342401",
         needs="its folder recordings/ or a tar of it",
         files=(
             File(
@@ -156,6 +174,8 @@ _RECORDS = (
         disjoint=True,
         folders=gsc_digits.FOLDERS,
         home=_SPEECH,
+        licence="CC BY 4.0",
+        citation=_WARDEN,
         needs="the archive (2.4 GB) or a folder or tar of {word}/{speaker}_nohash_{take}.wav "
         "(what TensorFlow Datasets prepares calls every digit _unknown_ and cannot serve)",
     ),
@@ -166,6 +186,10 @@ _RECORDS = (
         disjoint=True,
         folders=audio_mnist.FOLDERS,
         home="https://github.com/soerenab/AudioMNIST",
+        licence="MIT",
+        citation="S. Becker, M. Ackermann, S. Lapuschkin, K.-R. Müller, W. Samek: Interpreting "
+        "and Explaining Deep Neural Networks for Classification of Audio Signals, "
+        "arXiv:1807.03418, 2018",
         needs="its folder data/ or a tar of it",
     ),
     Dataset(
@@ -175,6 +199,8 @@ _RECORDS = (
         disjoint=True,
         folders=gsc_partial.FOLDERS,
         home=_SPEECH,
+        licence="CC BY 4.0",
+        citation=_WARDEN,
         needs="a folder or tar of {word}/{speaker}_nohash_{take}.wav",
     ),
     Dataset(
@@ -183,12 +209,14 @@ _RECORDS = (
         modalities=RECORDED,
         folders=other_voices.FOLDERS,
         home="https://github.com/secretlessai/audio-mnist",
+        licence="MIT",
         needs="voice_a/{digit}/*.flac and audio_mnist/{speaker}/{digit}_{speaker}_{take}.wav",
     ),
     Dataset(
         "voices",
         "eSpeak NG in number (synthetic speech)",
         modalities=RECORDED,
+        licence=_OURS,
         split="official",
         disjoint=True,
         made=True,
@@ -197,6 +225,7 @@ _RECORDS = (
         "espeak",
         "eSpeak NG (synthetic speech)",
         modalities=RECORDED,
+        licence=_OURS,
         module="bundled",
         split="official",
         disjoint=True,
@@ -210,6 +239,9 @@ _RECORDS = (
         disjoint=True,
         folders=written_spoken.FOLDERS,
         home="https://zenodo.org/record/4452953",
+        licence="see its page",
+        citation="L. Khacef, L. Rodriguez, B. Miramond: Written and Spoken Digits Database for "
+        "Multimodal Learning, doi:10.5281/zenodo.4452953",
         needs=f"{', '.join(written_spoken.DATABASE)}; or {', '.join(written_spoken.CLASS_CODE)}; "
         "or remake it: python -m fdigits.data.corpora.written_spoken",
         record="https://zenodo.org/api/records/4452953",
@@ -238,7 +270,7 @@ def find(name: str) -> tuple[Dataset, ...]:
 
 
 def _known(name: str) -> tuple[Dataset, ...]:
-    known = {one.name: one.members or (one.name,) for one in DATASETS.values()} | _pairs()
+    known = {one.name: one.members or (one.name,) for one in DATASETS.values()} | pairs()
     if name not in known:
         raise UserError(
             f"unknown data set {name!r}{nearest(name, known)}; there are {', '.join(DATASETS)} "
@@ -265,11 +297,21 @@ def _joined(first: Dataset, names: list[str]) -> Dataset:
     )
 
 
-def _pairs() -> dict[str, tuple[str, str]]:
+def pairs() -> dict[str, tuple[str, str]]:
+    """Each set of images with each set of recordings, by the pair's name."""
     single = [one for one in DATASETS.values() if not one.paired]
     images = [one.name for one in single if "image" in one.modalities]
     heard = [one.name for one in single if "audio" in one.modalities]
     return {f"{image}_{audio}": (image, audio) for image in images for audio in heard}
+
+
+def sources(name: str) -> list[Dataset]:
+    """The records of the single sets that `name` is made of, joined ones taken apart.
+
+    Raises:
+      UserError: as `find`.
+    """
+    return [DATASETS[part] for one in find(name) for part in one.joins or (one.name,)]
 
 
 def title(name: str) -> str:
