@@ -21,6 +21,7 @@ import numpy as np
 
 from fdigits.config import DATA, XLA_CACHE
 from fdigits.console import console
+from fdigits.data.corpora import folder
 from fdigits.data.corpus import CLASSES, PARTS, SIDE
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic
@@ -28,11 +29,6 @@ from fdigits.recogniser import Recogniser, Recognition
 
 Item = dict[str, Path]  # "picture" and "recording", as given
 KINDS = ("picture", "recording")
-# Of a folder; what cannot be decoded (.m4a, .heic) is told of rather than passed over.
-SOUNDS = frozenset(
-    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
-    + (".m4a", ".aac", ".amr", ".wma")
-)
 IN_A_ROW = 10  # pictures that are shown
 UNREADABLE = 1  # exit status when a file among several could not be read
 
@@ -72,27 +68,13 @@ def _files(given: Sequence[Path], kind: str) -> list[Path]:
     found = []
     for path in given:
         try:
-            inside = _inside(path, kind) if path.is_dir() else [path]
+            inside = sorted(folder.inside(path, kind)) if path.is_dir() else [path]
         except OSError as error:
             raise UserError(f"--{kind} cannot be read ({error})") from None
         if not inside:
             raise UserError(f"{path} holds no {kind}s")
         found += inside
     return found
-
-
-def _inside(folder: Path, kind: str) -> list[Path]:
-    """The pictures or recordings below a folder, by their names' ends; hidden ones are left out."""
-    from PIL import Image
-
-    ends = {*Image.registered_extensions(), ".heic"} if kind == "picture" else SOUNDS
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in ends
-        and path.is_file()
-        and not any(part[0] == "." for part in path.relative_to(folder).parts)
-    )
 
 
 def _pairs(path: Path) -> list[Item]:

@@ -9,21 +9,35 @@ A reader is a module of `fdigits/data/corpora/` that offers
   (fdigits makes MFCC, spectrograms and frames of them); pairs are `{"image": Corpus, "audio":
   Corpus}`, where row i belongs to row i.
 
+It may offer `doubts(paths, corpus)`: lines to tell a person at each start, such as files left out.
+
 A set that ships with the package offers `read(name)` alone: `{"image": Corpus}` or `{"audio":
 Corpus}`. A set that is made on the user's machine has no files: `find` gives [], and `VERSION`
 says when it is to be made anew.
 
 Any set of images makes a pair with any set of recordings, `<image set>_<recording set>`. Sets of
 one kind are joined by `+`: `fsdd+gsc_partial`, `mnist_fsdd+gsc_partial`.
+
+What is found by its place has a name with a prefix, one of `PREFIXES`, which makes its records:
+
+- `folder:PATH`: the pictures and the recordings below `PATH/{digit}/`; `pictures:PATH` and
+  `recordings:PATH` are those alone;
+- `mnist_folder:PATH`, `fsdd_folder:PATH`: a pair with another set, of the kind which that lacks.
+
+`PATH` goes to the name's end, or to a `+` before the name of another set.
 """
 
 import dataclasses
 import importlib
-from types import ModuleType
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from fdigits.config import nearest
 from fdigits.data.corpora import (
     audio_mnist,
+    folder,
     fsdd,
     gsc_digits,
     gsc_partial,
@@ -58,8 +72,9 @@ class Dataset:
     disjoint: bool = False  # its official parts share no speaker
     ships: bool = False  # its features are in the package
     made: bool = False  # by a program on the user's machine
-    joins: tuple[str, ...] = ()  # the sets that it is made of, `a+b`
+    joins: tuple["Dataset", ...] = ()  # the sets that it is made of, `a+b`
     own: bool = False  # a person's own data: each folder is another set
+    source: Any = None  # its reader, where the place is in the name, `PREFIX:PLACE`
     folders: tuple[str, ...] = ()  # below the data folder; a download goes into the first
     home: str = ""  # where it comes from, for people
     licence: str = ""
@@ -75,9 +90,16 @@ class Dataset:
         return set(RECORDED) <= set(self.modalities)
 
     @property
-    def reader(self) -> ModuleType:
-        """The module in `corpora/` that reads it."""
-        return importlib.import_module(f"fdigits.data.corpora.{self.module or self.name}")
+    def short(self) -> str:
+        """What its corpus is called: the name, of a place its last part alone."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def reader(self) -> Any:
+        """What reads it: the module in `corpora/`, or its `source`."""
+        return self.source or importlib.import_module(
+            f"fdigits.data.corpora.{self.module or self.name}"
+        )
 
 
 _MNIST = Dataset(
@@ -256,6 +278,33 @@ _RECORDS = (
 DATASETS = {record.name: record for record in _RECORDS}
 
 
+def _folder(place: str, *modalities: str) -> tuple[Dataset, ...]:
+    """The records of a folder's pictures and recordings, or of one of `modalities` alone."""
+    root = Path(place).expanduser().resolve()
+    held = [one for one in folder.modalities(root) if one in (modalities or folder.KINDS)]
+    if not held:
+        raise UserError(f"folder:{root} holds no {folder.KINDS[modalities[0]]}s of digits")
+    return tuple(
+        Dataset(
+            f"{folder.KINDS[one]}s:{root}",
+            root.name,
+            modalities=RECORDED if one == "audio" else (one,),
+            split="random",
+            own=True,
+            source=folder.Folder(root, one),
+        )
+        for one in held
+    )
+
+
+PREFIXES: dict[str, Callable[[str], tuple[Dataset, ...]]] = {
+    "folder": _folder,
+    "pictures": lambda place: _folder(place, "image"),
+    "recordings": lambda place: _folder(place, "audio"),
+}
+_PLACE = re.compile(rf"(?:(\w+)_)?({'|'.join(PREFIXES)}):(.*)", re.DOTALL)
+
+
 def find(name: str) -> tuple[Dataset, ...]:
     """The records of what `name` is made of: one set, or one of images and one of recordings.
 
@@ -264,37 +313,72 @@ def find(name: str) -> tuple[Dataset, ...]:
     Raises:
       UserError: no such data set; names the nearest. Sets that cannot be joined.
     """
-    first, *further = name.split("+")
+    first, *further = _terms(name)
     *before, last = _known(first)
     return (*before, _joined(last, further) if further else last)
 
 
+def _terms(name: str) -> list[str]:
+    """`a+b` -> a, b; a `+` within a place stays in it."""
+    first, *further = name.split("+")
+    terms = [first]
+    for term in further:
+        if _PLACE.match(terms[-1]) and not _PLACE.match(term) and term not in _names():
+            terms[-1] += f"+{term}"
+        else:
+            terms.append(term)
+    return terms
+
+
 def _known(name: str) -> tuple[Dataset, ...]:
-    known = {one.name: one.members or (one.name,) for one in DATASETS.values()} | pairs()
+    if found := _PLACE.fullmatch(name):
+        other, prefix, place = found.groups()
+        records = PREFIXES[prefix](place)
+        return _with(_known(other), records) if other else records
+    known = _names()
     if name not in known:
         raise UserError(
             f"unknown data set {name!r}{nearest(name, known)}; there are {', '.join(DATASETS)} "
-            "and <image set>_<recording set>"
+            f"and <image set>_<recording set>, and {':..., '.join(PREFIXES)}:..."
         )
     return tuple(DATASETS[member] for member in known[name])
 
 
+def _with(others: tuple[Dataset, ...], placed: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
+    """A pair of one set and of what is of the other kind at a place, the images first."""
+    kinds = {"image", "audio"}
+    fits = [one for one in placed if {one.modalities[0], others[0].modalities[0]} == kinds]
+    if not fits or len(others) > 1 or others[0].paired:
+        names = " and ".join(one.name for one in (*others, *placed))
+        raise UserError(f"{names} make no pair: that is of one set of images and one of recordings")
+    return tuple(sorted((*others, *fits), key=lambda one: one.modalities[0] != "image"))
+
+
 def _joined(first: Dataset, names: list[str]) -> Dataset:
-    """The record of several sets of one kind."""
-    sets = [first, *(one for name in names for one in _known(name))]
-    joins = tuple(one.name for one in sets)
-    if len({*joins}) < len(joins):
-        raise UserError(f"{'+'.join(joins)}: a data set is there twice")
+    """The record of several sets of one kind; of a folder of both kinds the one that fits."""
+    sets = [first]
+    for name in names:
+        found = _known(name)
+        fits = [one for one in found if one.modalities[0] == first.modalities[0]]
+        sets += (fits if found[0].source else ()) or found
     for one in sets:
         if one.paired or one.modalities[0] != first.modalities[0]:
             raise UserError(f"{first.name}+{one.name}: only sets of one kind are joined")
+    joined = "+".join(one.name for one in sets)
+    if len({one.short for one in sets}) < len(sets):
+        raise UserError(f"{joined}: a data set is there twice, or two have one name")
     return Dataset(
-        "+".join(joins),
+        joined,
         " + ".join(one.title for one in sets),
         modalities=first.modalities,
         disjoint=all(one.disjoint for one in sets),
-        joins=joins,
+        joins=tuple(sets),
     )
+
+
+def _names() -> dict[str, tuple[str, ...]]:
+    """Names without a place, and the names of the records of each."""
+    return {one.name: one.members or (one.name,) for one in DATASETS.values()} | pairs()
 
 
 def pairs() -> dict[str, tuple[str, str]]:
@@ -305,13 +389,13 @@ def pairs() -> dict[str, tuple[str, str]]:
     return {f"{image}_{audio}": (image, audio) for image in images for audio in heard}
 
 
-def sources(name: str) -> list[Dataset]:
+def singles(name: str) -> list[Dataset]:
     """The records of the single sets that `name` is made of, joined ones taken apart.
 
     Raises:
       UserError: as `find`.
     """
-    return [DATASETS[part] for one in find(name) for part in one.joins or (one.name,)]
+    return [part for one in find(name) for part in one.joins or (one,)]
 
 
 def title(name: str) -> str:
@@ -323,13 +407,15 @@ def title(name: str) -> str:
 
 
 def default_split(name: str) -> str:
-    """The split policy of a run that names none: the record's, "paper" for any pair.
+    """The split policy of a run that names none: the record's, "paper" for any pair of sets.
 
     Raises:
       UserError: as `find`.
     """
-    find(name)
-    return DATASETS[name].split if name in DATASETS else "paper"
+    found = find(name)
+    if name in DATASETS:
+        return DATASETS[name].split
+    return found[0].split if all(one.source for one in found) else "paper"
 
 
 def is_paired(name: str) -> bool:

@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -50,11 +51,14 @@ def export(name: str, split: str, seed: int, to: Path, data_dir: Path, cache_dir
 
         name, BUILDER_CONFIGS, __module__ = NAME, (), Builder.__module__
 
-    below = Path(NAME, name, str(Builder.VERSION))
+    called = re.sub(r"[^\w+.-]+", "-", name).strip("-")
+    below = Path(NAME, called, str(Builder.VERSION))
     target = to / below
     if target.exists():
         raise UserError(f"{target} is there already: choose another --to, or delete it")
-    config = Config(name=name, split=split, seed=seed, dir=str(data_dir), cache=str(cache_dir))
+    config = Config(
+        name=called, data=name, split=split, seed=seed, dir=str(data_dir), cache=str(cache_dir)
+    )
     config.splits  # noqa: B018 (what cannot be had shows before anything is written)
     try:
         to.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ for part in ("train", "validation", "test"):
     for number in (0, 1, len(source[part]) - 1):
         one = source[part][number]
         print(part, number, one["image_id"].decode(), one["audio_id"].decode(), one["label"],
-              one["speaker"].decode(), one["image"].tobytes().hex()[:400], one["audio"].sum())
+              one["speaker"].decode(), one["image"].tobytes().hex()[:400], float(one["audio"].sum()))
 """
 
 TFDS_BUILD = """
@@ -116,7 +116,7 @@ def test_it_is_read_by_index_without_fdigits_and_tensorflow(folder, examples):
             i, a = rows["image"][number], rows["audio"][number]
             ids = f"{image.id[i]} {audio.id[a]} {rows['label'][number]} {audio.speaker[a]}"
             pixels = image.x[i].tobytes().hex()[:400]
-            assert next(lines) == f"{part} {number} {ids} {pixels} {audio.x[a].sum()}"
+            assert next(lines) == f"{part} {number} {ids} {pixels} {float(audio.x[a].sum())}"
 
 
 def test_what_it_says_of_itself(folder):

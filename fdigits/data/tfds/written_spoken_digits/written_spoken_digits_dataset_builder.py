@@ -69,7 +69,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
-        sources, held = datasets.sources(config.data), _held(config.data)
+        sources, held = datasets.singles(config.data), _held(config.data)
         title = datasets.title(config.data)
         about = _DESCRIPTION.format(title=title, **dataclasses.asdict(config))
         return tfds.core.DatasetInfo(
@@ -79,7 +79,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
             homepage=next((one.home for one in sources if one.home), None),
             citation="\n".join(one.citation for one in sources if one.citation),
-            license="; ".join(f"{one.title}: {one.licence}" for one in sources),
+            license="; ".join(f"{one.title}: {one.licence or 'not named'}" for one in sources),
             metadata=tfds.core.MetadataDict(split=config.split, seed=config.seed),
         )
 
