@@ -30,18 +30,16 @@ source = tfds.data_source("written_spoken_digits/bundled", data_dir=sys.argv[1])
 for part in ("train", "validation", "test"):
     for number in (0, 1, len(source[part]) - 1):
         one = source[part][number]
-        print(part, number, one["image_id"].decode(), one["audio_id"].decode(), one["label"],
-              one["speaker"].decode(), one["image"].tobytes().hex()[:400], float(one["audio"].sum()))
+        print(part, number, one["image_id"].decode(), one["audio_id"].decode(), one["label"])
+        print(one["speaker"].decode(), one["image"].tobytes().hex(), one["audio"].tobytes().hex())
 """
 
+# What the command `tfds build` does; as a command it needs Apache Beam and mlcroissant to start.
 TFDS_BUILD = """
-import sys, types
+import sys
+from tensorflow_datasets.scripts.cli import build, cli_utils
 
-for name in ("convert_format", "convert_format_utils"):  # need Apache Beam, as they are imported
-    sys.modules[f"tensorflow_datasets.scripts.cli.{name}"] = types.ModuleType(name)
-from tensorflow_datasets.scripts.cli import main
-
-main.launch_cli()
+cli_utils.make_flags_parser(build.Args, description="")(sys.argv).execute()
 """
 
 
@@ -114,9 +112,10 @@ def test_it_is_read_by_index_without_fdigits_and_tensorflow(folder, examples):
         image, audio = split.corpora["image"], split.corpora["audio"]
         for number in (0, 1, len(split) - 1):
             i, a = rows["image"][number], rows["audio"][number]
-            ids = f"{image.id[i]} {audio.id[a]} {rows['label'][number]} {audio.speaker[a]}"
-            pixels = image.x[i].tobytes().hex()[:400]
-            assert next(lines) == f"{part} {number} {ids} {pixels} {float(audio.x[a].sum())}"
+            ids = f"{part} {number} {image.id[i]} {audio.id[a]} {rows['label'][number]}"
+            assert next(lines) == ids
+            arrays = f"{image.x[i].tobytes().hex()} {audio.x[a].tobytes().hex()}"
+            assert next(lines) == f"{audio.speaker[a]} {arrays}"
 
 
 def test_what_it_says_of_itself(folder):
@@ -178,6 +177,6 @@ def test_every_pair_has_a_builder_config():
 @pytest.mark.slow
 def test_tfds_build_finds_it(tmp_path):
     package = Path(export.__file__).parent / "tfds" / "written_spoken_digits"
-    command = [sys.executable, "-c", TFDS_BUILD, "build", "--config=digits_espeak"]
+    command = [sys.executable, "-c", TFDS_BUILD, "--config=digits_espeak"]
     subprocess.run([*command, f"--data_dir={tmp_path}"], cwd=package, check=True)
     assert held(tmp_path / "written_spoken_digits/digits_espeak/1.0.0", "test")["label"].size
