@@ -81,8 +81,8 @@ class Dataset:
     citation: str = ""
     needs: str = ""  # what to put into the folder by hand
     files: tuple[File, ...] = ()  # what to download
-    record: str = ""  # or a Zenodo record's address, whose answer names files and digests,
-    record_files: tuple[str, ...] = ()  # and the names of those to take
+    doi: str = ""  # or of a Zenodo record, which knows files and digests,
+    doi_files: tuple[str, ...] = ()  # and the names of those to take
 
     @property
     def recorded(self) -> bool:
@@ -266,8 +266,8 @@ _RECORDS = (
         "Multimodal Learning, doi:10.5281/zenodo.4452953",
         needs=f"{', '.join(written_spoken.DATABASE)}; or {', '.join(written_spoken.CLASS_CODE)}; "
         "or remake it: python -m fdigits.data.corpora.written_spoken",
-        record="https://zenodo.org/api/records/4452953",
-        record_files=written_spoken.DATABASE,
+        doi="10.5281/zenodo.4452953",
+        doi_files=written_spoken.DATABASE,
     ),
     Dataset(
         "bundled",

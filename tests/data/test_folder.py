@@ -5,6 +5,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from fdigits.config import parse_arg
 from fdigits.data import audit, datasets, pairing, prepare
 from fdigits.data.corpora import folder
 from fdigits.errors import UserError
@@ -204,3 +205,15 @@ def test_audit(own, tmp_path, capsys):
     assert "split random, seed 0" in told
     assert "· image: items per class" in told
     assert "+1627.0" in told  # the recordings' offset, before features
+
+
+def test_a_config_takes_a_place():
+    def parsed(arg):
+        return parse_arg(arg, data="bundled", net="cnn")
+
+    assert parsed("folder:~/my a=b digits, 2,net=lstm") == {
+        **{"data": "folder:~/my a=b digits, 2", "net": "lstm"}
+    }
+    assert parsed("net=lstm,mnist_folder:a,b") == {"data": "mnist_folder:a,b", "net": "lstm"}
+    with pytest.raises(UserError, match=r"'nets=lstm': no such key .did you mean 'net'"):
+        parsed("folder:a,nets=lstm")
