@@ -9,7 +9,8 @@ A reader is a module of `fdigits/data/corpora/` that offers
   (fdigits makes MFCC, spectrograms and frames of them); pairs are `{"image": Corpus, "audio":
   Corpus}`, where row i belongs to row i.
 
-It may offer `doubts(paths, corpus)`: lines to tell a person at each start, such as files left out.
+It may offer `doubts(paths, corpus)`: lines to tell a person at each start, such as files left out;
+and `fetch(data_dir)`, which gets what is missing, where the record names no files to download.
 
 A set that ships with the package offers `read(name)` alone: `{"image": Corpus}` or `{"audio":
 Corpus}`. A set that is made on the user's machine has no files: `find` gives [], and `VERSION`
@@ -22,7 +23,9 @@ What is found by its place has a name with a prefix, one of `PREFIXES`, which ma
 
 - `folder:PATH`: the pictures and the recordings below `PATH/{digit}/`; `pictures:PATH` and
   `recordings:PATH` are those alone;
-- `mnist_folder:PATH`, `fsdd_folder:PATH`: a pair with another set, of the kind which that lacks.
+- `tfds:NAME[/CONFIG]`: pictures of digits as TensorFlow Datasets has them;
+- `mnist_folder:PATH`, `fsdd_folder:PATH`, `fsdd_tfds:NAME`: a pair with another set, of the kind
+  which that lacks.
 
 `PATH` goes to the name's end, or to a `+` before the name of another set.
 """
@@ -43,6 +46,7 @@ from fdigits.data.corpora import (
     gsc_partial,
     mnist,
     other_voices,
+    tfds_folder,
     written_spoken,
 )
 from fdigits.data.corpus import RECORDED
@@ -91,8 +95,8 @@ class Dataset:
 
     @property
     def short(self) -> str:
-        """What its corpus is called: the name, of a place its last part alone."""
-        return self.name.rpartition("/")[2]
+        """What its corpus is called: the name, without its prefix and the way to its place."""
+        return self.title if self.source else self.name
 
     @property
     def reader(self) -> Any:
@@ -297,10 +301,24 @@ def _folder(place: str, *modalities: str) -> tuple[Dataset, ...]:
     )
 
 
+def _of_tfds(place: str) -> tuple[Dataset, ...]:
+    """The record of a set of TensorFlow Datasets, `name[/config][:version]`."""
+    return (
+        Dataset(
+            f"tfds:{place}",
+            place.replace("/", "-"),
+            modalities=("image",),
+            source=tfds_folder.Pictures(place),
+            home="https://www.tensorflow.org/datasets/catalog/overview",
+        ),
+    )
+
+
 PREFIXES: dict[str, Callable[[str], tuple[Dataset, ...]]] = {
     "folder": _folder,
     "pictures": lambda place: _folder(place, "image"),
     "recordings": lambda place: _folder(place, "audio"),
+    "tfds": _of_tfds,
 }
 _PLACE = re.compile(rf"(?:(\w+)_)?({'|'.join(PREFIXES)}):(.*)", re.DOTALL)
 
