@@ -338,13 +338,17 @@ def _check_earlier(config: ConfigDict) -> None:
 def parse_arg(arg: str, **defaults: str) -> dict[str, str]:
     """Splits a config file's argument, `"mnist_fsdd,audio=lstm"`; a bare word is the data set.
 
+    The place of a data set, `folder:PATH`, may hold commas and equals signs.
+
     Raises:
       UserError: a key that `defaults` does not have.
     """
     values = dict(defaults)
     for part in filter(None, arg.split(",")):
         key, equals, value = part.partition("=")
-        key, value = (key, value) if equals else ("data", key)
+        if not equals or ":" in key:
+            placed = ":" in values.get("data", "")  # before the comma
+            key, value = "data", f"{values['data']},{part}" if placed else part
         if key not in defaults:
             raise UserError(
                 f"config argument {part!r}: no such key{nearest(key, defaults)}; "

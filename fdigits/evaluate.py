@@ -14,7 +14,7 @@ import numpy as np
 
 from fdigits import explain, train
 from fdigits.config import modern_result
-from fdigits.data import datasets, pairing, pipeline, prepare
+from fdigits.data import datasets, pipeline, prepare
 from fdigits.data.pairing import Split
 from fdigits.errors import UserError
 from fdigits.examples import Examples, prepared, shown
@@ -148,8 +148,10 @@ def again(trained: Trained, data_dir: Path | None = None, cache: Path | None = N
         raise UserError(f"the data of {trained.workdir} cannot be had again: {error}") from error
 
 
-def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path, part: str = "") -> dict:
-    """Metrics on a data set the run was not trained on: all items, or those of an official part.
+def outputs_on(
+    trained: Trained, data: str, data_dir: Path, cache_dir: Path, part: str = ""
+) -> tuple[Split, Arrays]:
+    """A data set the run was not trained on, or an official part of it, and the task's outputs.
 
     Raises:
       UserError: there are no items of that part.
@@ -160,12 +162,19 @@ def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path, part: 
     rows = {m: np.flatnonzero((c.part == part) | (not part)) for m, c in corpora.items()}
     if not all(map(len, rows.values())):
         raise UserError(f"{data} has no {part} part")
-    everything = pairing.Split("test", corpora, rows, datasets.is_paired(data), seed=0, reads=reads)
+    everything = Split("test", corpora, rows, datasets.is_paired(data), seed=0, reads=reads)
     arrays = trained.arrays({modality: corpus.x for modality, corpus in corpora.items()})
     for name, modality in raw.items():
         if name != modality:
             everything = everything.renamed(modality, name)
-    evaluate = train.make_evaluate_chunk(trained.task.evaluate)
-    padded = pipeline.evaluation_rows(everything, train.EVALUATION_BATCH)
-    outputs = train.evaluate(evaluate, trained, padded, pipeline.make_feeder("device", arrays))
-    return trained.task.summary(outputs, everything.examples()["label"])
+    return everything, outputs(trained, everything, pipeline.make_feeder("device", arrays))
+
+
+def test_on(trained: Trained, data: str, data_dir: Path, cache_dir: Path, part: str = "") -> dict:
+    """Metrics on a data set the run was not trained on: all items, or those of an official part.
+
+    Raises:
+      UserError: as `outputs_on`.
+    """
+    split, found = outputs_on(trained, data, data_dir, cache_dir, part)
+    return trained.task.summary(found, split.examples()["label"])

@@ -4,6 +4,7 @@ python -m fdigits.predict --picture seven.jpg --recording seven.wav
 python -m fdigits.predict --picture photos/ more/*.png --json
 python -m fdigits.predict RUN --pairs pairs.csv
 python -m fdigits.predict RUN --data gsc_digits --data-dir data [--part test]
+python -m fdigits.predict --data folder:my_digits    # my_digits/7/any.jpg, my_digits/7/any.wav
 
 Without RUN, the workdir of a finished run, the weights that come with fdigits are used.
 """
@@ -21,6 +22,8 @@ import numpy as np
 
 from fdigits.config import DATA, XLA_CACHE
 from fdigits.console import console
+from fdigits.data import datasets
+from fdigits.data.corpora import folder
 from fdigits.data.corpus import CLASSES, PARTS, SIDE
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic
@@ -28,12 +31,7 @@ from fdigits.recogniser import Recogniser, Recognition
 
 Item = dict[str, Path]  # "picture" and "recording", as given
 KINDS = ("picture", "recording")
-# Of a folder; what cannot be decoded (.m4a, .heic) is told of rather than passed over.
-SOUNDS = frozenset(
-    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
-    + (".m4a", ".aac", ".amr", ".wma")
-)
-IN_A_ROW = 10  # pictures that are shown
+IN_A_ROW = 10  # pictures that are shown, kinds of confusion that are told
 UNREADABLE = 1  # exit status when a file among several could not be read
 
 
@@ -72,27 +70,13 @@ def _files(given: Sequence[Path], kind: str) -> list[Path]:
     found = []
     for path in given:
         try:
-            inside = _inside(path, kind) if path.is_dir() else [path]
+            inside = sorted(folder.inside(path, kind)) if path.is_dir() else [path]
         except OSError as error:
             raise UserError(f"--{kind} cannot be read ({error})") from None
         if not inside:
             raise UserError(f"{path} holds no {kind}s")
         found += inside
     return found
-
-
-def _inside(folder: Path, kind: str) -> list[Path]:
-    """The pictures or recordings below a folder, by their names' ends; hidden ones are left out."""
-    from PIL import Image
-
-    ends = {*Image.registered_extensions(), ".heic"} if kind == "picture" else SOUNDS
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in ends
-        and path.is_file()
-        and not any(part[0] == "." for part in path.relative_to(folder).parts)
-    )
 
 
 def _pairs(path: Path) -> list[Item]:
@@ -204,6 +188,37 @@ def _seen(path: Path) -> np.ndarray:
         return np.zeros((SIDE, SIDE), np.uint8)
 
 
+def tested(run: Path | None, data: str, *where) -> Iterator[str]:
+    """A run, or the shipped weights, on another data set: figures, confusions, one's own files.
+
+    Args:
+      where: the further arguments of `evaluate.outputs_on`.
+    """
+    from fdigits import evaluate, trained
+
+    known = trained.load(run) if run else trained.shipped()
+    split, outputs = evaluate.outputs_on(known, data, *where)
+    label = split.examples()["label"]
+    figures = known.task.summary(outputs, label)
+    yield f"{known.config.name} on {' '.join([data, *where[2:]]).strip()}: {summed(figures)}"
+    if "confusion" not in figures:
+        return
+    if confused := confusions(np.array(figures["confusion"])):
+        yield f"taken for another: {', '.join(confused[:IN_A_ROW])}"
+    if any(one.own for one in datasets.find(data)):
+        p_NxV = np.asarray(known.task.probabilities(outputs))
+        for i in np.flatnonzero(p_NxV.argmax(-1) != label):
+            taken = p_NxV[i].argmax()
+            yield f"{split.ids()[i]}: {label[i]}, taken for {taken} ({p_NxV[i, taken]:.4f})"
+
+
+def confusions(confusion_VxV: np.ndarray) -> list[str]:
+    """`4 for 9 (12)` for each pair of digits, the most frequent first."""
+    wrong = confusion_VxV - np.diag(confusion_VxV.diagonal())
+    pairs = sorted(np.argwhere(wrong).tolist(), key=lambda pair: -wrong[*pair])
+    return [f"{true} for {taken} ({wrong[true, taken]})" for true, taken in pairs]
+
+
 def summed(tested: Mapping) -> str:
     """A summary in one line."""
     words = [
@@ -226,12 +241,8 @@ def main() -> None:
     jax.config.update("jax_compilation_cache_dir", os.path.expanduser(XLA_CACHE))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if args.data:
-        from fdigits import evaluate, trained
-
-        run = trained.load(args.run)
-        tested = evaluate.test_on(run, args.data, args.data_dir, args.cache, args.part)
-        on = f"{args.data} {args.part}".strip()
-        console.print(f"{run.config.name} on {on}: {summed(tested)}")
+        for line in tested(args.run, args.data, args.data_dir, args.cache, args.part):
+            console.print(line)
         return
     given = items(args.picture, args.recording, args.pairs)
     if args.show:
@@ -259,7 +270,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pairs", type=Path, help="CSV with the columns picture and recording")
     parser.add_argument("--json", action="store_true", help="one JSON object a line and item")
     parser.add_argument("--show", type=Path, help="picture file for what the model sees")
-    parser.add_argument("--data", help="test RUN on all items of this data set instead")
+    parser.add_argument("--data", help="test on this data set instead; your own: folder:PATH")
     parser.add_argument("--part", default="", choices=PARTS, help="of it alone")
     parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
     parser.add_argument("--cache", type=Path, default=Path(DATA["cache"]))
@@ -268,8 +279,6 @@ def parsed() -> argparse.Namespace:
         parser.error("--part is a part of --data, which is not given")
     if args.data and (args.json or args.show):
         parser.error("--data tells figures of a whole set: --json and --show are of single files")
-    if args.data and not args.run:
-        parser.error("--data tests a RUN, which is not given")
     if bool(args.picture or args.recording) + bool(args.pairs) + bool(args.data) != 1:
         parser.error("give --picture and --recording, or --pairs, or --data")
     return args

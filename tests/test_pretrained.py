@@ -2,10 +2,11 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 
-from fdigits import Recogniser, evaluate
+from fdigits import Recogniser, evaluate, predict
 from fdigits.data.corpora import bundled
 from fdigits.pretrained.make import FIGURES
 from fdigits.trained import SHIPPED, WEIGHTS
@@ -45,6 +46,23 @@ def test_the_card_names_the_figures():
     for name, figure in FOUND.items():
         row = next(row for row in rows if row.startswith(f"| `{name}`")).split("|")
         assert row[2:4] == [f" {100 * figure['accuracy']:.2f} ", f" {figure['n']:,} "]
+
+
+def test_a_folder_of_ones_own_is_tested_on(tmp_path):
+    """The ten samples, two of which lie among the files of another digit."""
+    for digit in range(10):
+        stands = {3: 4}.get(digit, digit)
+        for kind in ("png", "wav"):
+            target = tmp_path / f"own/{stands}/{digit}.{kind}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(SAMPLES / f"{digit}.{kind}", target)
+    where = (tmp_path, tmp_path, "")
+    first, confused, *wrong = predict.tested(None, f"pictures:{tmp_path}/own", *where)
+    assert "accuracy 0.9000" in first and ", n 10," in first
+    assert confused == "taken for another: 4 for 3 (1)"
+    assert len(wrong) == 1 and wrong[0].startswith("4/3.png: 4, taken for 3 (")
+    first, _, *wrong = predict.tested(None, f"recordings:{tmp_path}/own", *where)
+    assert "accuracy 0.9000" in first and [one[:7] for one in wrong] == ["4/3.wav"]
 
 
 @pytest.mark.real

@@ -16,6 +16,7 @@ from rich.table import Table
 from fdigits.config import DATA
 from fdigits.data import datasets, pairing, prepare
 from fdigits.data.corpus import CLASSES, PARTS, Corpus, Recordings
+from fdigits.data.datasets import Dataset
 from fdigits.errors import exit_cleanly
 
 # Cosine of two items' centred features from which they are nearly equal. Measured: no two of FSDD's
@@ -180,9 +181,8 @@ def _levels_table(measured: dict, title: str) -> Table:
     return table
 
 
-def _recordings(name: str, data_dir: Path) -> Recordings | None:
-    dataset = datasets.DATASETS.get(name)  # joined sets have no record of their own
-    if dataset is None or not dataset.recorded or dataset.ships:
+def _recordings(dataset: Dataset, data_dir: Path) -> Recordings | None:
+    if dataset.joins or not dataset.recorded or dataset.ships:
         return None
     paths = dataset.reader.find(data_dir)
     return dataset.reader.read(paths, keep_offset=True) if paths else None
@@ -212,9 +212,10 @@ def main(argv: list[str] | None = None) -> None:
     for modality, corpus in corpora.items():
         rows = {part: split.rows[modality] for part, split in splits.items()}
         audit(modality, corpus, rows, console)
-        recordings = _recordings(corpus.name, args.data_dir)
+    for dataset in datasets.find(args.corpus):
+        recordings = _recordings(dataset, args.data_dir)
         if recordings:
-            console.print(_levels_table(levels(recordings), corpus.name))
+            console.print(_levels_table(levels(recordings), dataset.short))
 
 
 if __name__ == "__main__":

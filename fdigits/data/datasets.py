@@ -9,26 +9,44 @@ A reader is a module of `fdigits/data/corpora/` that offers
   (fdigits makes MFCC, spectrograms and frames of them); pairs are `{"image": Corpus, "audio":
   Corpus}`, where row i belongs to row i.
 
+It may offer `doubts(paths, corpus)`: lines to tell a person at each start, such as files left out;
+and `fetch(data_dir)`, which gets what is missing, where the record names no files to download.
+
 A set that ships with the package offers `read(name)` alone: `{"image": Corpus}` or `{"audio":
 Corpus}`. A set that is made on the user's machine has no files: `find` gives [], and `VERSION`
 says when it is to be made anew.
 
 Any set of images makes a pair with any set of recordings, `<image set>_<recording set>`. Sets of
 one kind are joined by `+`: `fsdd+gsc_partial`, `mnist_fsdd+gsc_partial`.
+
+What is found by its place has a name with a prefix, one of `PREFIXES`, which makes its records:
+
+- `folder:PATH`: the pictures and the recordings below `PATH/{digit}/`; `pictures:PATH` and
+  `recordings:PATH` are those alone;
+- `tfds:NAME[/CONFIG]`: pictures of digits as TensorFlow Datasets has them;
+- `mnist_folder:PATH`, `fsdd_folder:PATH`, `fsdd_tfds:NAME`: a pair with another set, of the kind
+  which that lacks.
+
+`PATH` goes to the name's end, or to a `+` before the name of another set.
 """
 
 import dataclasses
 import importlib
-from types import ModuleType
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from fdigits.config import nearest
 from fdigits.data.corpora import (
     audio_mnist,
+    folder,
     fsdd,
     gsc_digits,
     gsc_partial,
     mnist,
     other_voices,
+    tfds_folder,
     written_spoken,
 )
 from fdigits.data.corpus import RECORDED
@@ -58,14 +76,17 @@ class Dataset:
     disjoint: bool = False  # its official parts share no speaker
     ships: bool = False  # its features are in the package
     made: bool = False  # by a program on the user's machine
-    joins: tuple[str, ...] = ()  # the sets that it is made of, `a+b`
+    joins: tuple["Dataset", ...] = ()  # the sets that it is made of, `a+b`
     own: bool = False  # a person's own data: each folder is another set
+    source: Any = None  # its reader, where the place is in the name, `PREFIX:PLACE`
     folders: tuple[str, ...] = ()  # below the data folder; a download goes into the first
     home: str = ""  # where it comes from, for people
+    licence: str = ""
+    citation: str = ""
     needs: str = ""  # what to put into the folder by hand
     files: tuple[File, ...] = ()  # what to download
-    record: str = ""  # or a Zenodo record's address, whose answer names files and digests,
-    record_files: tuple[str, ...] = ()  # and the names of those to take
+    doi: str = ""  # or of a Zenodo record, which knows files and digests,
+    doi_files: tuple[str, ...] = ()  # and the names of those to take
 
     @property
     def recorded(self) -> bool:
@@ -73,9 +94,16 @@ class Dataset:
         return set(RECORDED) <= set(self.modalities)
 
     @property
-    def reader(self) -> ModuleType:
-        """The module in `corpora/` that reads it."""
-        return importlib.import_module(f"fdigits.data.corpora.{self.module or self.name}")
+    def short(self) -> str:
+        """What its corpus is called: the name, without its prefix and the way to its place."""
+        return self.title if self.source else self.name
+
+    @property
+    def reader(self) -> Any:
+        """What reads it: the module in `corpora/`, or its `source`."""
+        return self.source or importlib.import_module(
+            f"fdigits.data.corpora.{self.module or self.name}"
+        )
 
 
 _MNIST = Dataset(
@@ -84,6 +112,9 @@ _MNIST = Dataset(
     modalities=("image",),
     folders=mnist.FOLDERS,
     home="https://storage.googleapis.com/cvdf-datasets/mnist/",
+    licence="none named; commonly given as CC BY-SA 3.0",
+    citation="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to "
+    "Document Recognition, Proceedings of the IEEE 86 (11), 1998",
     needs=f"{', '.join(mnist.MD5)} (plain or .gz)",
     files=tuple(
         File(name, f"https://storage.googleapis.com/cvdf-datasets/mnist/{name}", f"sha256:{digest}")
@@ -104,7 +135,12 @@ _MNIST = Dataset(
     ),
 )
 _FSDD_COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
+_OURS = "Apache-2.0, made by fdigits"
 _SPEECH = "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
+_WARDEN = (
+    "P. Warden: Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition, "
+    "arXiv:1804.03209, 2018"
+)
 
 _RECORDS = (
     _MNIST,
@@ -113,6 +149,9 @@ _RECORDS = (
         "digits",
         "scikit-learn digits",
         modalities=("image",),
+        licence="CC BY 4.0",
+        citation="E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine "
+        "Learning Repository, 1998",
         module="bundled",
         split="official",
         ships=True,
@@ -121,6 +160,7 @@ _RECORDS = (
         "printed",
         "printed digits",
         modalities=("image",),
+        licence=_OURS,
         split="official",
         ships=True,
     ),
@@ -128,6 +168,7 @@ _RECORDS = (
         "sketched",
         "sketched digits",
         modalities=("image",),
+        licence=_OURS,
         split="official",
         ships=True,
     ),
@@ -137,6 +178,9 @@ _RECORDS = (
         modalities=RECORDED,
         folders=fsdd.FOLDERS,
         home="https://github.com/Jakobovski/free-spoken-digit-dataset",
+        licence="CC BY-SA 4.0",
+        citation="Z. Jackson and contributors: Free Spoken Digit Dataset, "
+        "doi:10.5281/zenodo.1342401",
         needs="its folder recordings/ or a tar of it",
         files=(
             File(
@@ -156,6 +200,8 @@ _RECORDS = (
         disjoint=True,
         folders=gsc_digits.FOLDERS,
         home=_SPEECH,
+        licence="CC BY 4.0",
+        citation=_WARDEN,
         needs="the archive (2.4 GB) or a folder or tar of {word}/{speaker}_nohash_{take}.wav "
         "(what TensorFlow Datasets prepares calls every digit _unknown_ and cannot serve)",
     ),
@@ -166,6 +212,10 @@ _RECORDS = (
         disjoint=True,
         folders=audio_mnist.FOLDERS,
         home="https://github.com/soerenab/AudioMNIST",
+        licence="MIT",
+        citation="S. Becker, M. Ackermann, S. Lapuschkin, K.-R. Müller, W. Samek: Interpreting "
+        "and Explaining Deep Neural Networks for Classification of Audio Signals, "
+        "arXiv:1807.03418, 2018",
         needs="its folder data/ or a tar of it",
     ),
     Dataset(
@@ -175,6 +225,8 @@ _RECORDS = (
         disjoint=True,
         folders=gsc_partial.FOLDERS,
         home=_SPEECH,
+        licence="CC BY 4.0",
+        citation=_WARDEN,
         needs="a folder or tar of {word}/{speaker}_nohash_{take}.wav",
     ),
     Dataset(
@@ -183,12 +235,14 @@ _RECORDS = (
         modalities=RECORDED,
         folders=other_voices.FOLDERS,
         home="https://github.com/secretlessai/audio-mnist",
+        licence="MIT",
         needs="voice_a/{digit}/*.flac and audio_mnist/{speaker}/{digit}_{speaker}_{take}.wav",
     ),
     Dataset(
         "voices",
         "eSpeak NG in number (synthetic speech)",
         modalities=RECORDED,
+        licence=_OURS,
         split="official",
         disjoint=True,
         made=True,
@@ -197,6 +251,7 @@ _RECORDS = (
         "espeak",
         "eSpeak NG (synthetic speech)",
         modalities=RECORDED,
+        licence=_OURS,
         module="bundled",
         split="official",
         disjoint=True,
@@ -210,10 +265,13 @@ _RECORDS = (
         disjoint=True,
         folders=written_spoken.FOLDERS,
         home="https://zenodo.org/record/4452953",
+        licence="see its page",
+        citation="L. Khacef, L. Rodriguez, B. Miramond: Written and Spoken Digits Database for "
+        "Multimodal Learning, doi:10.5281/zenodo.4452953",
         needs=f"{', '.join(written_spoken.DATABASE)}; or {', '.join(written_spoken.CLASS_CODE)}; "
         "or remake it: python -m fdigits.data.corpora.written_spoken",
-        record="https://zenodo.org/api/records/4452953",
-        record_files=written_spoken.DATABASE,
+        doi="10.5281/zenodo.4452953",
+        doi_files=written_spoken.DATABASE,
     ),
     Dataset(
         "bundled",
@@ -224,6 +282,47 @@ _RECORDS = (
 DATASETS = {record.name: record for record in _RECORDS}
 
 
+def _folder(place: str, *modalities: str) -> tuple[Dataset, ...]:
+    """The records of a folder's pictures and recordings, or of one of `modalities` alone."""
+    root = Path(place).expanduser().resolve()
+    held = [one for one in folder.modalities(root) if one in (modalities or folder.KINDS)]
+    if not held:
+        raise UserError(f"folder:{root} holds no {folder.KINDS[modalities[0]]}s of digits")
+    return tuple(
+        Dataset(
+            f"{folder.KINDS[one]}s:{root}",
+            root.name,
+            modalities=RECORDED if one == "audio" else (one,),
+            split="random",
+            own=True,
+            source=folder.Folder(root, one),
+        )
+        for one in held
+    )
+
+
+def _of_tfds(place: str) -> tuple[Dataset, ...]:
+    """The record of a set of TensorFlow Datasets, `name[/config][:version]`."""
+    return (
+        Dataset(
+            f"tfds:{place}",
+            place.replace("/", "-"),
+            modalities=("image",),
+            source=tfds_folder.Pictures(place),
+            home="https://www.tensorflow.org/datasets/catalog/overview",
+        ),
+    )
+
+
+PREFIXES: dict[str, Callable[[str], tuple[Dataset, ...]]] = {
+    "folder": _folder,
+    "pictures": lambda place: _folder(place, "image"),
+    "recordings": lambda place: _folder(place, "audio"),
+    "tfds": _of_tfds,
+}
+_PLACE = re.compile(rf"(?:(\w+)_)?({'|'.join(PREFIXES)}):(.*)", re.DOTALL)
+
+
 def find(name: str) -> tuple[Dataset, ...]:
     """The records of what `name` is made of: one set, or one of images and one of recordings.
 
@@ -232,44 +331,89 @@ def find(name: str) -> tuple[Dataset, ...]:
     Raises:
       UserError: no such data set; names the nearest. Sets that cannot be joined.
     """
-    first, *further = name.split("+")
+    first, *further = _terms(name)
     *before, last = _known(first)
     return (*before, _joined(last, further) if further else last)
 
 
+def _terms(name: str) -> list[str]:
+    """`a+b` -> a, b; a `+` within a place stays in it."""
+    first, *further = name.split("+")
+    terms = [first]
+    for term in further:
+        if _PLACE.match(terms[-1]) and not _PLACE.match(term) and term not in _names():
+            terms[-1] += f"+{term}"
+        else:
+            terms.append(term)
+    return terms
+
+
 def _known(name: str) -> tuple[Dataset, ...]:
-    known = {one.name: one.members or (one.name,) for one in DATASETS.values()} | _pairs()
+    if found := _PLACE.fullmatch(name):
+        other, prefix, place = found.groups()
+        records = PREFIXES[prefix](place)
+        return _with(_known(other), records) if other else records
+    known = _names()
     if name not in known:
         raise UserError(
             f"unknown data set {name!r}{nearest(name, known)}; there are {', '.join(DATASETS)} "
-            "and <image set>_<recording set>"
+            f"and <image set>_<recording set>, and {':..., '.join(PREFIXES)}:..."
         )
     return tuple(DATASETS[member] for member in known[name])
 
 
+def _with(others: tuple[Dataset, ...], placed: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
+    """A pair of one set and of what is of the other kind at a place, the images first."""
+    kinds = {"image", "audio"}
+    fits = [one for one in placed if {one.modalities[0], others[0].modalities[0]} == kinds]
+    if not fits or len(others) > 1 or others[0].paired:
+        names = " and ".join(one.name for one in (*others, *placed))
+        raise UserError(f"{names} make no pair: that is of one set of images and one of recordings")
+    return tuple(sorted((*others, *fits), key=lambda one: one.modalities[0] != "image"))
+
+
 def _joined(first: Dataset, names: list[str]) -> Dataset:
-    """The record of several sets of one kind."""
-    sets = [first, *(one for name in names for one in _known(name))]
-    joins = tuple(one.name for one in sets)
-    if len({*joins}) < len(joins):
-        raise UserError(f"{'+'.join(joins)}: a data set is there twice")
+    """The record of several sets of one kind; of a folder of both kinds the one that fits."""
+    sets = [first]
+    for name in names:
+        found = _known(name)
+        fits = [one for one in found if one.modalities[0] == first.modalities[0]]
+        sets += (fits if found[0].source else ()) or found
     for one in sets:
         if one.paired or one.modalities[0] != first.modalities[0]:
             raise UserError(f"{first.name}+{one.name}: only sets of one kind are joined")
+    joined = "+".join(one.name for one in sets)
+    if len({one.short for one in sets}) < len(sets):
+        raise UserError(f"{joined}: a data set is there twice, or two have one name")
     return Dataset(
-        "+".join(joins),
+        joined,
         " + ".join(one.title for one in sets),
         modalities=first.modalities,
         disjoint=all(one.disjoint for one in sets),
-        joins=joins,
+        joins=tuple(sets),
     )
 
 
-def _pairs() -> dict[str, tuple[str, str]]:
+def _names() -> dict[str, tuple[str, ...]]:
+    """Names without a place, and the names of the records of each."""
+    return {one.name: one.members or (one.name,) for one in DATASETS.values()} | pairs()
+
+
+def pairs() -> dict[str, tuple[str, str]]:
+    """Each set of images with each set of recordings, by the pair's name."""
     single = [one for one in DATASETS.values() if not one.paired]
     images = [one.name for one in single if "image" in one.modalities]
     heard = [one.name for one in single if "audio" in one.modalities]
     return {f"{image}_{audio}": (image, audio) for image in images for audio in heard}
+
+
+def singles(name: str) -> list[Dataset]:
+    """The records of the single sets that `name` is made of, joined ones taken apart.
+
+    Raises:
+      UserError: as `find`.
+    """
+    return [part for one in find(name) for part in one.joins or (one,)]
 
 
 def title(name: str) -> str:
@@ -281,13 +425,15 @@ def title(name: str) -> str:
 
 
 def default_split(name: str) -> str:
-    """The split policy of a run that names none: the record's, "paper" for any pair.
+    """The split policy of a run that names none: the record's, "paper" for any pair of sets.
 
     Raises:
       UserError: as `find`.
     """
-    find(name)
-    return DATASETS[name].split if name in DATASETS else "paper"
+    found = find(name)
+    if name in DATASETS:
+        return DATASETS[name].split
+    return found[0].split if all(one.source for one in found) else "paper"
 
 
 def is_paired(name: str) -> bool:

@@ -1,21 +1,25 @@
-"""Downloads of what is missing: resumed where they were cut, checked, whole or absent."""
+"""Downloads of what is missing, by pooch: checked, whole or absent.
 
+pooch tries again, refuses another checksum, knows the files of a Zenodo record, and shows progress;
+requests below it minds proxies. What they cannot do is here: to go on where a download was cut, and
+a checksum of what an archive holds.
+"""
+
+import functools
 import hashlib
-import http.client
+import http
 import json
 import os
 import tarfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from fdigits.config import choose
 from fdigits.data.corpora import fsdd
-from fdigits.data.datasets import DATASETS, Dataset, File
+from fdigits.data.datasets import DATASETS, Dataset
 from fdigits.errors import UserError
 
-_TIMEOUT, _ATTEMPTS, _BLOCK = 30, 4, 1 << 18  # seconds; without progress; bytes
-_NETWORK = (urllib.error.URLError, OSError, http.client.HTTPException)
+_TIMEOUT, _RETRIES = 30, 2  # seconds; after 1 and 2 seconds
+_HEADERS = {"User-Agent": "fdigits", "Accept-Encoding": "identity"}  # bytes as they are published
 
 
 def fetch(name: str, data_dir: Path) -> None:
@@ -30,95 +34,68 @@ def fetch(name: str, data_dir: Path) -> None:
     folder = data_dir / dataset.folders[0]
     by_hand = f"put {dataset.needs} into {folder}"
     by_hand += f", from {dataset.home}" if dataset.home else ""
-    if not (dataset.files or dataset.record):
+    if not (dataset.files or dataset.doi):
         raise UserError(f"{name} is missing: {by_hand}")
     try:
-        for file in dataset.files or _zenodo_files(dataset):
-            if not (folder / file.name).exists():
-                download(file.url, folder / file.name, file.digest)
-    except _NETWORK as error:
-        reason = getattr(error, "reason", error)
+        download(dataset, folder)
+    except (OSError, ValueError) as error:  # requests' are OSErrors
         raise UserError(
-            f"{name} is missing and cannot be downloaded ({reason}): {by_hand}"
+            f"{name} is missing and cannot be downloaded ({_reason(error)}): {by_hand}"
         ) from error
 
 
-def download(url: str, target: Path, digest: str) -> None:
-    """Writes `url` to `target`, through `target`.part, which a later call goes on with.
+def download(dataset: Dataset, folder: Path) -> None:
+    """Downloads the files that `folder` lacks.
 
     Raises:
-      UserError: the bytes have another digest.
-      OSError, http.client.HTTPException: no connection, or cut `_ATTEMPTS` times without progress.
+      OSError: no connection, a file that the server does not give, a full disk.
+      ValueError: another checksum, or no such Zenodo record.
     """
-    part = target.with_name(f"{target.name}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    failures = 0
-    while True:
-        before = part.stat().st_size if part.exists() else 0
+    import pooch
+
+    digests = {file.name: file.digest for file in dataset.files}
+    held = pooch.create(folder, base_url="", registry=digests, retry_if_failed=_RETRIES)
+    held.urls = {file.name: file.url for file in dataset.files}
+    if dataset.doi:
+        find = pooch.downloaders.doi_to_repository
+        record = find(dataset.doi, timeout=_TIMEOUT, headers=_HEADERS)
         try:
-            if _transfer(url, part):
-                break
-            error: Exception = http.client.IncompleteRead(b"")
-        except urllib.error.HTTPError as refused:
-            if refused.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                raise
-            break  # nothing lies beyond what is there
-        except _NETWORK as cut:
-            error = cut
-        after = part.stat().st_size if part.exists() else 0
-        failures = 0 if after > before else failures + 1
-        if failures == _ATTEMPTS or (failures and not after):
-            raise error
-    if not _has(part, digest):
-        part.unlink()
-        raise UserError(f"{url}: the download has another checksum than published: run it again")
+            record.populate_registry(held)
+        except (LookupError, TypeError, json.JSONDecodeError):
+            raise ValueError(f"doi:{dataset.doi} is answered with no record") from None
+        held.urls = {name: record.download_url(name) for name in dataset.doi_files}
+    for name in held.urls:
+        if not (folder / name).exists():
+            wavs = held.registry[name] if held.registry[name].startswith("wavs:") else ""
+            held.registry[name] = None if wavs else held.registry[name]
+            held.fetch(name, downloader=functools.partial(_resumed, folder / f"{name}.part", wavs))
+
+
+def _resumed(part: Path, wavs: str, url: str, target: str, _) -> None:
+    """pooch's download, through `part`, which stays when it is cut and is gone on with."""
+    import pooch
+    import requests
+
+    with part.open("ab") as file:
+        headers = _HEADERS | ({"Range": f"bytes={file.tell()}-"} if file.tell() else {})
+        try:
+            pooch.HTTPDownloader(True, 1 << 16, headers=headers, timeout=_TIMEOUT)(url, file, None)
+        except requests.HTTPError as refused:
+            if refused.response.status_code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise  # else nothing lies beyond what is there
     os.replace(part, target)
+    if wavs and wavs != f"wavs:{wavs_digest(Path(target))}":
+        raise ValueError(f"{url} has other recordings than published")
 
 
-def _transfer(url: str, part: Path) -> bool:
-    """Appends what `part` lacks; whether it is whole now."""
-    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
-
-    start = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "fdigits"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            start = 0  # the server sends all of it
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length else None
-        columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns) as progress, part.open("ab" if start else "wb") as file:
-            task = progress.add_task(part.stem, total=total, completed=start)
-            while block := response.read(_BLOCK):
-                file.write(block)
-                progress.advance(task, len(block))
-    return total is None or part.stat().st_size == total
-
-
-def _zenodo_files(dataset: Dataset) -> list[File]:
-    request = urllib.request.Request(dataset.record, headers={"User-Agent": "fdigits"})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-        try:
-            found = json.load(response)["files"]
-            held = {f["key"]: File(f["key"], f["links"]["self"], f["checksum"]) for f in found}
-        except (ValueError, KeyError, TypeError) as error:
-            raise http.client.HTTPException(f"{dataset.record} answers with no record") from error
-    lacking = [name for name in dataset.record_files if name not in held]
-    if lacking:
-        raise UserError(
-            f"{dataset.record} does not hold {', '.join(lacking)}: download them by hand"
-        )
-    return [held[name] for name in dataset.record_files]
-
-
-def _has(path: Path, digest: str) -> bool:
-    kind, _, wanted = digest.partition(":")
-    if kind == "wavs":
-        return wavs_digest(path) == wanted
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest() == wanted
+def _reason(error: BaseException) -> str:
+    """What is wrong in the network, without the layers that it went through."""
+    kind, inner = type(error).__name__, error
+    while inner:
+        error = inner
+        causes = (*error.args, getattr(error, "reason", None))
+        inner = next((one for one in causes if isinstance(one, Exception)), None)
+    return f"{kind}: {str(error).partition(': expected')[0]}"
 
 
 def wavs_digest(path: Path) -> str:

@@ -12,6 +12,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -105,18 +106,28 @@ def _load_one(
     dataset: Dataset, data_dir: Path, cache_dir: Path, modality: str
 ) -> dict[str, Corpus]:
     if dataset.joins:
-        parts = [datasets.DATASETS[name] for name in dataset.joins]
-        loaded = [_load_one(part, data_dir, cache_dir, modality)[modality] for part in parts]
+        loaded = [_load_one(one, data_dir, cache_dir, modality)[modality] for one in dataset.joins]
         return {modality: corpus.joined(loaded)}
     if dataset.ships:
         return _shipped(dataset, modality)
+    corpora, paths = _sourced(dataset, data_dir, cache_dir, modality)
+    if doubts := getattr(dataset.reader, "doubts", None):
+        for doubt in doubts(paths, corpora[modality]):
+            print(f"{dataset.name}: {doubt}", file=sys.stderr)
+    return corpora
+
+
+def _sourced(
+    dataset: Dataset, data_dir: Path, cache_dir: Path, modality: str
+) -> tuple[dict[str, Corpus], list[Path]]:
+    """What is cached of a set's source files, or made of them, and those files."""
     cache = cache_dir / _cache_name(dataset, data_dir, modality)
     paths = dataset.reader.find(data_dir)
     version = VERSIONS[modality] + (f".{dataset.reader.VERSION}" if dataset.made else "")
     cached, fingerprint_of_cache, damage = None, "", ""
     if cache.exists() and (paths or not dataset.own):
         try:
-            cached, fingerprint_of_cache = _read_cache(dataset.name, cache, version)
+            cached, fingerprint_of_cache = _read_cache(dataset.short, cache, version)
         except UserError as error:
             damage = str(error)
     if not paths and cached:
@@ -125,24 +136,25 @@ def _load_one(
                 f"{data_dir} holds no source of {dataset.name}: the prepared file {cache} is used",
                 file=sys.stderr,
             )
-        return cached
+        return cached, paths
     if not paths and not dataset.made:
         try:
-            download.fetch(dataset.name, data_dir)
+            fetch = getattr(dataset.reader, "fetch", partial(download.fetch, dataset.name))
+            fetch(data_dir)
         except UserError as error:
             raise UserError(f"{damage}; {error}" if damage else str(error)) from error
         paths = dataset.reader.find(data_dir)
     now = fingerprint(paths, data_dir, version)
     if cached and now == fingerprint_of_cache:
-        return cached
+        return cached, paths
     if damage:
         print(f"{damage}: preparing it anew", file=sys.stderr)
-    corpora = build(dataset.name, paths, modality)
+    corpora = build(dataset, paths, modality)
     try:
         _write_cache(cache, corpora, now, version)
     except OSError as error:
         print(f"cannot keep {cache} ({error}): it will be prepared again", file=sys.stderr)
-    return corpora
+    return corpora, paths
 
 
 def _shipped(dataset: Dataset, modality: str) -> dict[str, Corpus]:
@@ -159,20 +171,21 @@ def _shipped(dataset: Dataset, modality: str) -> dict[str, Corpus]:
 
 
 def _cache_name(dataset: Dataset, data_dir: Path, modality: str) -> str:
-    """`fsdd.npz`, `fsdd.frames.npz`; a person's own data: one name for each folder."""
-    folder = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
-    name = f"{dataset.name}-{folder}" if dataset.own else dataset.name
+    """`fsdd.npz`, `fsdd.frames.npz`; what is another set in each place: one name for each."""
+    place = dataset.name if dataset.source else str(data_dir.resolve()) if dataset.own else ""
+    folder = hashlib.sha256(place.encode()).hexdigest()[:12]
+    name = f"{dataset.short}-{folder}" if place else dataset.name
     return f"{name}.npz" if modality == dataset.modalities[0] else f"{name}.{modality}.npz"
 
 
-def build(name: str, paths: list[Path], modality: str = "audio") -> dict[str, Corpus]:
+def build(dataset: Dataset, paths: list[Path], modality: str = "audio") -> dict[str, Corpus]:
     """Reads source files, without a cache; of recordings it makes the `modality`."""
-    found = datasets.DATASETS[name].reader.read(paths)
+    found = dataset.reader.read(paths)
     if isinstance(found, dict):
         return found
     if isinstance(found, Corpus):
         return {"image": found}
-    return {modality: from_recordings(name, found, modality)}
+    return {modality: from_recordings(dataset.short, found, modality)}
 
 
 def from_recordings(name: str, found: Recordings, modality: str = "audio") -> Corpus:
@@ -182,12 +195,14 @@ def from_recordings(name: str, found: Recordings, modality: str = "audio") -> Co
 
 
 def fingerprint(paths: list[Path], data_dir: Path, version: str) -> str:
-    """sha256 over the source files' names below `data_dir`, sizes and digests, and `version`."""
+    """sha256 over the source files' names (those below `data_dir` from there), sizes and digests,
+    and `version`."""
     total = hashlib.sha256(version.encode())
     for path in sorted(paths):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        name = path.relative_to(data_dir).as_posix()
+        within = path.relative_to(data_dir) if path.is_relative_to(data_dir) else path
+        name = within.as_posix()
         total.update(f"\n{name} {path.stat().st_size} {digest}".encode())
     return total.hexdigest()
 

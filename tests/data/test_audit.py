@@ -6,6 +6,7 @@ from rich.console import Console
 
 from fdigits.data import audit
 from fdigits.data.corpus import Corpus, Recordings
+from fdigits.data.datasets import DATASETS
 
 
 @pytest.fixture
@@ -145,6 +146,6 @@ def test_command_unknown(capsys):
 
 @pytest.mark.real
 def test_real_levels_betray_speakers(real_data):
-    found = audit.levels(audit._recordings("fsdd", real_data))
+    found = audit.levels(audit._recordings(DATASETS["fsdd"], real_data))
     assert found["nicolas"][2] < -200
     assert found["jackson"][0] > 10 * found["theo"][0]

@@ -43,7 +43,7 @@ def test_a_name_is_its_records(name, members, title, split):
 def test_joined_sets_are_one():
     image, voices = datasets.find("mnist_fsdd+gsc_partial+espeak")
     assert image.name == "mnist"
-    assert voices.joins == ("fsdd", "gsc_partial", "espeak")
+    assert [one.name for one in voices.joins] == ["fsdd", "gsc_partial", "espeak"]
     assert voices.name == "fsdd+gsc_partial+espeak"
     assert voices.modalities == RECORDED and not voices.disjoint
     assert datasets.title("digits_gsc_digits+gsc_partial") == (

@@ -4,8 +4,10 @@ import http.server
 import json
 import re
 import threading
+import time
 
 import numpy as np
+import pooch
 import pytest
 
 from fdigits.data import datasets, download
@@ -19,19 +21,19 @@ SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `files`; honours Range if `ranges`; cuts the first replies."""
+    """Serves `files`; honours Range if `ranges`; cuts the first replies; refuses with `status`."""
 
     files: dict = {}  # noqa: RUF012
-    ranges, cut, replies_cut, length = True, 600_000, 1, True
     asked: list = []  # noqa: RUF012
+    ranges, cut, replies_cut, length, status = True, 600_000, 0, True, 0
 
     def do_GET(self):
         cls = type(self)
         wanted = self.headers.get("Range")
         cls.asked.append(wanted)
         content = cls.files.get(self.path)
-        if content is None:
-            self.send_error(404)
+        if content is None or cls.status:
+            self.send_error(cls.status or 404)
             return
         start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and cls.ranges else 0
         if start >= len(content):
@@ -52,59 +54,128 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server():
-    handler = type("H", (Handler,), {"asked": [], "files": {"/a.bin": CONTENT}})
+def server(monkeypatch):
+    handler = type("H", (Handler,), {"asked": [], "files": {"/a": CONTENT}})
     served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     handler.url = f"http://127.0.0.1:{served.server_port}"
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # pooch, before it tries again
     yield handler
     served.shutdown()
     served.server_close()
     thread.join()
 
 
-def test_resumes_where_it_was_cut(server, tmp_path):
-    target = tmp_path / "new" / "a.bin"
-    download.download(f"{server.url}/a.bin", target, SHA256)
-    assert target.read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=600000-"]
-    assert [path.name for path in target.parent.iterdir()] == ["a.bin"]
+@pytest.fixture
+def fetch(server, monkeypatch, tmp_path):
+    """Fetches one file, `a` with a digest, as MNIST; gives its folder."""
+
+    def fetch(digest=SHA256):
+        files = (File("a", f"{server.url}/a", digest),)
+        replace(monkeypatch, "mnist", files=files, home="the home", needs="the file a")
+        download.fetch("mnist", tmp_path)
+
+    fetch.folder = tmp_path / "mnist"
+    fetch.folder.mkdir()
+    return fetch
 
 
-def test_goes_on_with_the_part_of_an_earlier_call(server, tmp_path):
-    server.replies_cut = 0
-    (tmp_path / "a.bin.part").write_bytes(CONTENT[:1_000])
-    download.download(f"{server.url}/a.bin", tmp_path / "a.bin", SHA256)
-    assert server.asked == ["bytes=1000-"]
-    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+def held(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_whole_part_needs_nothing_more(server, tmp_path):
-    (tmp_path / "a.bin.part").write_bytes(CONTENT)
-    download.download(f"{server.url}/a.bin", tmp_path / "a.bin", SHA256)
-    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+def test_a_whole_file(server, fetch):
+    fetch()
+    assert held(fetch.folder) == {"a": CONTENT}
+    (fetch.folder / "b").write_bytes(b"")
+    modes = {path.stat().st_mode for path in fetch.folder.iterdir()}
+    assert len(modes) == 1  # others may read it too
+    fetch()
+    assert server.asked == [None]  # once
 
 
-def test_a_server_without_range_sends_all_again(server, tmp_path):
+@pytest.mark.parametrize("length", [True, False])
+def test_a_cut_file_is_gone_on_with_or_fetched_again(server, fetch, length):
+    """Without its length a cut answer looks whole, but for its checksum."""
+    server.replies_cut, server.length = 1, length
+    fetch()
+    assert held(fetch.folder) == {"a": CONTENT}
+    assert server.asked == [None, f"bytes={9 << 16}-" if length else None]
+
+
+def test_what_an_earlier_start_left_is_gone_on_with(server, fetch):
+    (fetch.folder / "a.part").write_bytes(CONTENT[:1_000])
+    fetch()
+    assert server.asked == ["bytes=1000-"] and held(fetch.folder) == {"a": CONTENT}
+    (fetch.folder / "a").rename(fetch.folder / "a.part")
+    fetch()  # it was whole
+    assert held(fetch.folder) == {"a": CONTENT}
+
+
+def test_a_server_that_sends_all_again(server, fetch):
     server.ranges = False
-    download.download(f"{server.url}/a.bin", tmp_path / "a.bin", SHA256)
-    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    (fetch.folder / "a.part").write_bytes(CONTENT[:1_000])
+    fetch()
+    assert server.asked == ["bytes=1000-", None] and held(fetch.folder) == {"a": CONTENT}
 
 
-def test_cut_again_and_again_keeps_the_part(server, tmp_path):
-    server.replies_cut, server.cut = 99, 0
-    (tmp_path / "a.bin.part").write_bytes(CONTENT[:1_000])
-    with pytest.raises(download._NETWORK):
-        download.download(f"{server.url}/a.bin", tmp_path / "a.bin", SHA256)
-    assert (tmp_path / "a.bin.part").read_bytes() == CONTENT[:1_000]
-    assert not (tmp_path / "a.bin").exists()
+def test_cut_again_and_again_keeps_the_part(server, fetch):
+    server.replies_cut, server.cut = 99, 70_000
+    with pytest.raises(UserError, match=r"IncompleteRead.*: put the file a into .*, from the home"):
+        fetch()
+    assert held(fetch.folder) == {"a.part": CONTENT[: 3 << 16]}
+    server.replies_cut = 0
+    fetch()
+    assert held(fetch.folder) == {"a": CONTENT}
 
 
-def test_another_checksum_is_refused_and_removed(server, tmp_path):
-    with pytest.raises(UserError, match=r"a\.bin: the download has another checksum"):
-        download.download(f"{server.url}/a.bin", tmp_path / "a.bin", "md5:" + "0" * 32)
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("content", [b"<html>Please log in</html>", CONTENT[1:], b""])
+def test_an_answer_with_another_checksum_is_never_kept(server, fetch, content):
+    server.files["/a"] = content
+    says = r"SHA256 hash of downloaded file \(a\) does not match the known hash\): put the file a"
+    with pytest.raises(UserError, match=says if content else "416|does not match"):
+        fetch()
+    assert held(fetch.folder) == {}
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_a_refusal(server, fetch, status):
+    server.status = status
+    with pytest.raises(UserError, match=f"^mnist is missing .*{status}.*: put the file a") as told:
+        fetch()
+    assert "\n" not in str(told.value) and not (fetch.folder / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY"])
+def test_a_proxy_that_is_not_there(server, fetch, monkeypatch, name):
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(UserError, match=r"\(ProxyError: .*refused\): put the file a into"):
+        fetch()
+    assert not server.asked
+
+
+def test_no_server(server, fetch):
+    server.url = "http://127.0.0.1:9"
+    with pytest.raises(UserError, match=r"\(ConnectionError: .*refused\): put the file a into"):
+        fetch()
+
+
+def test_recordings_are_told_by_their_wavs(server, fetch, tmp_path):
+    files = {f"recordings/{d}_theo_0.wav": wav(seed=d) for d in range(3)}
+    write_tar(tmp_path / "a.tar.gz", files)
+    server.files["/a"] = (tmp_path / "a.tar.gz").read_bytes()
+    digest = f"wavs:{download.wavs_digest(tmp_path / 'a.tar.gz')}"
+    for wrong in (server.files["/a"][:-900], b"<html>"):
+        server.files["/a"], right = wrong, server.files["/a"]
+        with pytest.raises(UserError, match=r"/a has other recordings than published.: put the"):
+            fetch(digest)
+        assert held(fetch.folder) == {}
+        server.files["/a"] = right
+    fetch(digest)
+    assert held(fetch.folder) == {"a": server.files["/a"]}
 
 
 def replace(monkeypatch, name, **fields):
@@ -127,54 +198,51 @@ def test_an_unknown_set_and_one_without_a_download_are_told(tmp_path, monkeypatc
         download.fetch("mine", tmp_path)
 
 
-def test_fetch_takes_only_what_is_missing(server, tmp_path, monkeypatch):
-    server.files = {"/x": CONTENT, "/y": b"short"}
-    files = (
-        File("x", f"{server.url}/x", SHA256),
-        File("y", f"{server.url}/y", f"md5:{hashlib.md5(b'short').hexdigest()}"),
-    )
-    replace(monkeypatch, "mnist", files=files)
-    (tmp_path / "mnist").mkdir()
-    (tmp_path / "mnist" / "x").write_bytes(b"mine")
-    server.replies_cut = 0
-    download.fetch("mnist", tmp_path)
-    assert (tmp_path / "mnist" / "x").read_bytes() == b"mine"
-    assert (tmp_path / "mnist" / "y").read_bytes() == b"short"
+def test_fetch_takes_only_what_is_missing(server, fetch):
+    (fetch.folder / "a").write_bytes(b"mine")
+    fetch()
+    assert held(fetch.folder) == {"a": b"mine"} and not server.asked
 
 
-def test_not_there(server, tmp_path, monkeypatch):
-    files = (File("x", f"{server.url}/gone", SHA256),)
-    replace(monkeypatch, "mnist", home="the home", needs="x", files=files)
-    with pytest.raises(UserError, match=r"mnist is missing.*put x into .*mnist, from the home"):
-        download.fetch("mnist", tmp_path)
-
-
-def zenodo(server, checksum) -> dict:
+@pytest.fixture
+def record(server, monkeypatch):
+    """Zenodo's answer about `written_spoken`, which the server gives."""
     names = written_spoken.DATABASE
     server.files = {f"/files/{name}": name.encode() for name in names}
-    return {
-        "files": [
-            {
-                "key": name,
-                "checksum": checksum(name.encode()),
-                "links": {"self": f"{server.url}/files/{name}"},
-            }
-            for name in names
-        ]
+    files = [
+        {
+            "key": name,
+            "checksum": f"md5:{hashlib.md5(name.encode()).hexdigest()}",
+            "links": {"self": f"{server.url}/files/{name}"},
+        }
+        for name in names
+    ]
+    api = pooch.downloaders.ZenodoRepository
+    monkeypatch.setattr(api, "base_api_url", f"{server.url}/api")
+    asked = "https://zenodo.org/records/4452953"
+    monkeypatch.setattr(pooch.downloaders, "doi_to_url", lambda doi, **_: asked)
+    server.files["/api/4452953"] = json.dumps({"files": files}).encode()
+
+
+def test_a_zenodo_record(server, record, tmp_path):
+    download.fetch("written_spoken", tmp_path)
+    assert held(tmp_path / "written_spoken") == {
+        name: name.encode() for name in written_spoken.DATABASE
     }
 
 
-def test_zenodo_record(server, tmp_path, monkeypatch):
-    server.replies_cut = 0
-    record = zenodo(server, lambda b: f"md5:{hashlib.md5(b).hexdigest()}")
-    server.files["/record"] = json.dumps(record).encode()
-    replace(monkeypatch, "written_spoken", record=f"{server.url}/record")
-    download.fetch("written_spoken", tmp_path)
-    held = tmp_path / "written_spoken"
-    assert (held / "labels_test.npy").read_bytes() == b"labels_test.npy"
-    record["files"].pop()
-    server.files["/record"] = json.dumps(record).encode()
-    with pytest.raises(UserError, match=r"does not hold labels_test\.npy"):
+@pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[]", b'{"files": []}'])
+def test_a_zenodo_record_that_is_none(server, record, tmp_path, answer):
+    server.files["/api/4452953"] = answer
+    with pytest.raises(UserError, match=r"^written_spoken is missing .* put .*labels_test\.npy"):
+        download.fetch("written_spoken", tmp_path)
+
+
+def test_a_zenodo_record_without_a_file(server, record, tmp_path):
+    answer = json.loads(server.files["/api/4452953"])
+    lacking = {"files": [file for file in answer["files"] if file["key"] != "labels_test.npy"]}
+    server.files["/api/4452953"] = json.dumps(lacking).encode()
+    with pytest.raises(UserError, match=r"File 'labels_test\.npy' not found .*: put "):
         download.fetch("written_spoken", tmp_path)
 
 

@@ -4,7 +4,9 @@ import sys
 import textwrap
 
 import numpy as np
+import pooch
 import pytest
+import requests
 import soundfile
 
 from fdigits.data import datasets, download, features, pairing, prepare
@@ -38,8 +40,9 @@ def no_network(monkeypatch):
     closed = "http://127.0.0.1:9/"
     for name, source in DATASETS.items():
         files = tuple(dataclasses.replace(file, url=closed + file.name) for file in source.files)
-        record = source.record and closed
-        monkeypatch.setitem(DATASETS, name, dataclasses.replace(source, files=files, record=record))
+        monkeypatch.setitem(DATASETS, name, dataclasses.replace(source, files=files))
+    monkeypatch.setattr(pooch.downloaders, "doi_to_url", lambda *_, **__: requests.get(closed))
+    monkeypatch.setattr(download, "_RETRIES", 0)  # pooch waits before each
 
 
 def test_prepares_and_caches(folders, monkeypatch):

@@ -133,6 +133,15 @@ def read(
         found.append((parse(name), samples if keep_offset else samples - samples.mean(), own))
     if not found:
         raise UserError(f"{paths[0] if paths else corpus}: no recording of {corpus} in it")
+    return gathered(found, corpus)
+
+
+def gathered(found: list[tuple[Fields, np.ndarray, int]], corpus: str) -> Recordings:
+    """Fields, samples and rate of each recording, sorted by id.
+
+    Raises:
+      UserError: two rates; a name twice.
+    """
     found.sort(key=lambda item: item[0][1])
     names = [fields[1] for fields, _, _ in found]
     for one, other in itertools.pairwise(names):

@@ -1,4 +1,7 @@
-"""MNIST (LeCun, Bottou, Bengio, Haffner 1998): 60,000 + 10,000 pictures in four idx files."""
+"""MNIST (LeCun, Bottou, Bengio, Haffner 1998): 60,000 + 10,000 pictures in four idx files.
+
+Or as TensorFlow Datasets prepared it, whose order is undone.
+"""
 
 import gzip
 import hashlib
@@ -7,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fdigits.data.corpora import tfds_folder
 from fdigits.data.corpus import SIDE, Corpus, check
 from fdigits.errors import UserError
 
 FOLDERS = ("mnist",)
+TFDS = "mnist"
 # of the uncompressed bytes
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -21,7 +26,7 @@ MD5 = {
 
 
 def find(data_dir: Path) -> list[Path]:
-    """The four files, each `.gz` or plain, or [] if one is missing."""
+    """The four files, each `.gz` or plain; if one is missing, those of TFDS' folder, or []."""
     found = [
         path
         for name in MD5
@@ -29,23 +34,24 @@ def find(data_dir: Path) -> list[Path]:
         if path.is_file()
     ]
     by_name = {path.name.removesuffix(".gz"): path for path in found}
-    return list(by_name.values()) if len(by_name) == len(MD5) else []
+    return list(by_name.values()) if len(by_name) == len(MD5) else tfds_folder.find(data_dir, TFDS)
 
 
 def read(paths: list[Path], md5: dict[str, str] | None = MD5) -> Corpus:
     """Both parts; ids `train/00000` and `test/00000` in the files' order.
 
     Args:
-      paths: the four files.
+      paths: the four files, or those of TFDS' folder.
       md5: what the uncompressed bytes must have; None: do not ask (other data in MNIST's form).
 
     Raises:
       UserError: a file that is cut, is not idx, has another shape or another checksum.
     """
-    arrays = {}
-    for path in paths:
-        name = path.name.removesuffix(".gz")
-        arrays[name] = read_idx(path, md5 and md5[name])
+    if tfds_folder.is_prepared(paths):
+        arrays = _of_tfds(paths, md5)
+    else:
+        by_name = {path.name.removesuffix(".gz"): path for path in paths}
+        arrays = {name: read_idx(path, md5 and md5[name]) for name, path in by_name.items()}
     columns = []
     for part, prefix in (("train", "train"), ("test", "t10k")):
         images = arrays[f"{prefix}-images-idx3-ubyte"]
@@ -56,6 +62,31 @@ def read(paths: list[Path], md5: dict[str, str] | None = MD5) -> Corpus:
         columns.append((images, labels.astype(np.int32), ids, [part] * len(labels)))
     x, label, ids, part = (np.concatenate(column) for column in zip(*columns, strict=True))
     return check(Corpus("mnist", x, label, ids, np.full(len(label), ""), part), "mnist")
+
+
+def _of_tfds(paths: list[Path], md5: dict[str, str] | None) -> dict[str, np.ndarray]:
+    """The arrays of the four files, in their order, as TFDS holds them."""
+    held: dict[str, list] = {"train": [], "test": []}
+    for part, example in tfds_folder.examples(tfds_folder.opened(paths)):
+        held[part].append((example["image"][..., 0], np.uint8(example["label"])))
+    arrays = {}
+    for part, prefix in (("train", "train"), ("test", "t10k")):
+        back = np.argsort(tfds_folder.index(part, len(held[part])))
+        images, labels = zip(*held[part], strict=True)
+        arrays[f"{prefix}-images-idx3-ubyte"] = np.stack(images)[back]
+        arrays[f"{prefix}-labels-idx1-ubyte"] = np.stack(labels)[back]
+    for name, array in arrays.items():
+        if md5 and hashlib.md5(_header(array) + array.tobytes()).hexdigest() != md5[name]:
+            raise UserError(
+                f"{paths[0].parent}: {name} cannot be had from it (md5 differs): it is not MNIST "
+                f"as TFDS {TFDS}:3.0.1 has it; delete it, or put the four files beside it"
+            )
+    return arrays
+
+
+def _header(array: np.ndarray) -> bytes:
+    """What an idx file of bytes begins with: its magic and its shape."""
+    return np.array([2048 + array.ndim, *array.shape], ">u4").tobytes()
 
 
 def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
