@@ -12,6 +12,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,8 @@ def _sourced(
         return cached, paths
     if not paths and not dataset.made:
         try:
-            download.fetch(dataset.name, data_dir)
+            fetch = getattr(dataset.reader, "fetch", partial(download.fetch, dataset.name))
+            fetch(data_dir)
         except UserError as error:
             raise UserError(f"{damage}; {error}" if damage else str(error)) from error
         paths = dataset.reader.find(data_dir)
