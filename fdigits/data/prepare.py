@@ -196,11 +196,20 @@ def from_recordings(name: str, found: Recordings, modality: str = "audio") -> Co
 
 def fingerprint(paths: list[Path], data_dir: Path, version: str) -> str:
     """sha256 over the source files' names (those below `data_dir` from there), sizes and digests,
-    and `version`."""
+    and `version`.
+
+    Raises:
+      UserError: a file that cannot be read.
+    """
     total = hashlib.sha256(version.encode())
     for path in sorted(paths):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}): mend it, or move it away"
+            ) from None
         within = path.relative_to(data_dir) if path.is_relative_to(data_dir) else path
         name = within.as_posix()
         total.update(f"\n{name} {path.stat().st_size} {digest}".encode())

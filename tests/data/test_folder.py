@@ -174,6 +174,12 @@ def test_what_cannot_be_read_is_told_at_each_start(copy, tmp_path, capsys):
         assert "2 of 27 recordings cannot be read and are left out: 6/0.wav, 6/1.wav; " in told[3]
 
 
+def test_a_file_that_may_not_be_read(own, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder.Folder, "find", lambda *_: [own / "0"])  # no file: as if forbidden
+    with pytest.raises(UserError, match=r"/0 cannot be read \(Is a directory\): mend it, or move"):
+        load(f"pictures:{own}", tmp_path)
+
+
 def test_folders_that_are_none(tmp_path):
     for name, says in {
         "gone": "gone: no such file or directory",
