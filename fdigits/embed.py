@@ -23,6 +23,7 @@ from fdigits.examples import shown
 from fdigits.files import atomic
 from fdigits.report import embeddings
 from fdigits.report.artifacts import sources
+from fdigits.report.page import Undrawable
 from fdigits.report.style import png
 from fdigits.report.words import slug
 from fdigits.trained import Trained, load
@@ -63,7 +64,7 @@ def draw(
     for name, embedding_KxD, id_K, label_K in encoders(trained, part, data_dir):
         try:
             plane = embeddings.project(embedding_KxD, label_K, method=method)
-        except ValueError as error:
+        except Undrawable as error:
             raise UserError(f"{trained.workdir}, {name}: not drawn, {error}") from error
         file = out / f"{slug(trained.config.name)}_{slug(name)}_{which}"
         with atomic(file.with_suffix(".png")) as temporary:

@@ -25,6 +25,16 @@ def pytest_xdist_auto_num_workers(config) -> int:
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
 
 
+@pytest.fixture(autouse=True)
+def faults_show(monkeypatch):
+    """A figure that fails is a line on a person's page; a test sees why."""
+
+    def fail(what: str, error: Exception):
+        raise error
+
+    monkeypatch.setattr("fdigits.report.page.unable", fail)
+
+
 @pytest.fixture
 def real_data() -> Path:
     """The folder of real data; tests that take it are marked `real`."""

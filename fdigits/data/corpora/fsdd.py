@@ -5,12 +5,13 @@ from what TensorFlow Datasets prepared, whose `spoken_digit` is of an earlier re
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from fdigits.data.corpora import audio_files, tfds_folder
-from fdigits.data.corpus import Recordings
+from fdigits.data.corpus import Corpus, Recordings
 
 FOLDERS = ("fsdd", "free-spoken-digit-dataset")
 TFDS = "spoken_digit"
@@ -37,6 +38,10 @@ def read(paths: list[Path], keep_offset: bool = False) -> Recordings:
         fields = parse(example["audio/filename"].decode())
         found.append((fields, samples if keep_offset else samples - samples.mean(), rate))
     return audio_files.gathered(found, "fsdd")
+
+
+def doubts(paths: list[Path], corpus: Corpus) -> Iterator[str]:
+    return audio_files.doubts(paths, FOLDERS, parse)
 
 
 def parse(path: str) -> audio_files.Fields | None:

@@ -1,20 +1,21 @@
 """MNIST (LeCun, Bottou, Bengio, Haffner 1998): 60,000 + 10,000 pictures in four idx files.
 
-Or as TensorFlow Datasets prepared it, whose order is undone.
+They may be called as unpackers leave them (`train-images.idx3-ubyte`), and lie where torchvision
+puts them (`MNIST/raw/`). Or as TensorFlow Datasets prepared it, whose order is undone.
 """
 
-import gzip
 import hashlib
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from fdigits.data.corpora import tfds_folder
+from fdigits.data.corpora.contents import unzipped
 from fdigits.data.corpus import SIDE, Corpus, check
 from fdigits.errors import UserError
 
 FOLDERS = ("mnist",)
+PLACES = (FOLDERS[0], "MNIST", "mnist/raw", "MNIST/raw", "mnist/MNIST/raw")
 TFDS = "mnist"
 # of the uncompressed bytes
 MD5 = {
@@ -26,15 +27,21 @@ MD5 = {
 
 
 def find(data_dir: Path) -> list[Path]:
-    """The four files, each `.gz` or plain; if one is missing, those of TFDS' folder, or []."""
-    found = [
-        path
-        for name in MD5
-        for path in (data_dir / FOLDERS[0] / f"{name}.gz", data_dir / FOLDERS[0] / name)
-        if path.is_file()
-    ]
-    by_name = {path.name.removesuffix(".gz"): path for path in found}
-    return list(by_name.values()) if len(by_name) == len(MD5) else tfds_folder.find(data_dir, TFDS)
+    """The four files, each zipped or plain, of the first of `PLACES` that holds them all.
+
+    If there is none, the files of TFDS' folder, or [].
+    """
+    for place in PLACES:
+        held = {published(path): path for path in sorted((data_dir / place).glob("*"), reverse=True)
+                if path.is_file()}  # fmt: skip
+        if held.keys() >= MD5.keys():
+            return [held[name] for name in MD5]
+    return tfds_folder.find(data_dir, TFDS)
+
+
+def published(path: Path) -> str:
+    """The name under which a file was published, whoever unpacked it: in any case, any dots."""
+    return path.name.lower().removesuffix(".gz").replace(".idx", "-idx")
 
 
 def read(paths: list[Path], md5: dict[str, str] | None = MD5) -> Corpus:
@@ -50,7 +57,7 @@ def read(paths: list[Path], md5: dict[str, str] | None = MD5) -> Corpus:
     if tfds_folder.is_prepared(paths):
         arrays = _of_tfds(paths, md5)
     else:
-        by_name = {path.name.removesuffix(".gz"): path for path in paths}
+        by_name = {published(path): path for path in paths}
         arrays = {name: read_idx(path, md5 and md5[name]) for name, path in by_name.items()}
     columns = []
     for part, prefix in (("train", "train"), ("test", "t10k")):
@@ -90,17 +97,12 @@ def _header(array: np.ndarray) -> bytes:
 
 
 def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
-    """The uint8 array of an idx file (`.gz` or plain): images [N,28,28] or labels [N].
+    """The uint8 array of an idx file (zipped or plain): images [N,28,28] or labels [N].
 
     Raises:
       UserError: see `read`.
     """
-    content = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise UserError(f"{path}: cut or damaged gzip ({error}): fetch it again") from error
+    content = unzipped(path, path.read_bytes())
     magic = int.from_bytes(content[:4], "big")
     dimensions = {2049: 1, 2051: 3}.get(magic)
     if dimensions is None:
