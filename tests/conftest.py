@@ -11,6 +11,8 @@ from hypothesis import settings
 XLA_CACHE = Path("~/.cache/fdigits/xla").expanduser()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(XLA_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+# What a developer has of TensorFlow Datasets takes no part.
+os.environ["TFDS_DATA_DIR"] = str(Path(__file__).with_name("no_tfds"))
 
 settings.register_profile("fdigits", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("fdigits")

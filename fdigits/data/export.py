@@ -66,8 +66,9 @@ def export(name: str, split: str, seed: int, to: Path, data_dir: Path, cache_dir
             _write(Chosen(config=config, data_dir=temporary))
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(Path(temporary, below), target)
-    except OSError as error:
-        raise UserError(f"cannot write into {to}: {error}") from error
+    except (OSError, RuntimeError) as error:  # TFDS and ArrayRecord make a full disk the second
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"cannot write into {to}: {reason}") from error
     return target
 
 
@@ -99,10 +100,11 @@ def _as_array_records(file: Path, to: Path) -> None:
 
 def _checksums(folder: Path) -> str:
     """A line `sha256  name` for each file, as `sha256sum -c` reads it."""
-    return "".join(
-        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
-        for file in sorted(folder.iterdir())
-    )
+    lines = []
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
+    return "".join(lines)
 
 
 @exit_cleanly

@@ -174,7 +174,7 @@ def test_every_pair_has_a_builder_config():
     from fdigits.data.tfds.written_spoken_digits import written_spoken_digits_dataset_builder
 
     names = set(written_spoken_digits_dataset_builder.Builder.builder_configs)
-    assert names == {"bundled", *datasets.pairs()}
+    assert names == {"bundled", "written_spoken", *datasets.pairs()}
 
 
 @pytest.mark.slow

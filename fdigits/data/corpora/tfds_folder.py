@@ -9,6 +9,7 @@ take part: what is cached needs none.
 import contextlib
 import dataclasses
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -145,6 +146,7 @@ class Pictures:
           UserError: TFDS has no such set, or cannot get it.
         """
         tfds = library()
+        print(f"TFDS prepares {self.name} in {data_dir}; it tries for minutes", file=sys.stderr)
         try:
             with contextlib.redirect_stdout(None):
                 tfds.builder(self.name, data_dir=data_dir).download_and_prepare()

@@ -4,7 +4,8 @@
     tfds build --config=mnist_fsdd
     tfds build --config='{"name": "one", "data": "mnist_fsdd", "seed": 1, "dir": "~/data"}'
 
-`python -m fdigits.data.export` does the same, and adds ArrayRecord files.
+Version 4.9.10 of that command needs `pip install apache-beam mlcroissant` to start at all.
+`python -m fdigits.data.export` does the same without them, and adds ArrayRecord files.
 """
 
 import dataclasses
@@ -65,7 +66,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Digits that are written and spoken."""
 
     VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = [Config(name=name) for name in ("bundled", *datasets.pairs())]  # noqa: RUF012
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        Config(name=name) for name in ("bundled", "written_spoken", *datasets.pairs())
+    ]
 
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
@@ -95,8 +98,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 def _held(name: str) -> list[str]:
     """What a data set holds: image, audio or both."""
-    offered = {one.modalities if one.paired else one.modalities[:1] for one in datasets.find(name)}
-    return [modality for modality in _NOTES if any(modality in some for some in offered)]
+    found = datasets.find(name)
+    held = {m for one in found for m in (one.modalities if one.paired else one.modalities[:1])}
+    return [modality for modality in _NOTES if modality in held]
 
 
 def _features(held: list[str]) -> dict[str, object]:
