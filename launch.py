@@ -23,7 +23,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Where it goes; default runs/<con
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise UserError(f"{arguments[1]!r} is no flag: did you mean --config.{arguments[1]}?")
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # what Orbax's threads meet is raised, too
     import jax
 
     from fdigits.run import run

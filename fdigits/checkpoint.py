@@ -1,7 +1,9 @@
 """Checkpoints by Orbax: written in the background, the latest two and the best two kept."""
 
+import contextlib
 import dataclasses
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
-from fdigits.errors import UserError
+from fdigits.errors import UserError, full
 from fdigits.train import Progress, TrainState
 
 
@@ -30,7 +32,8 @@ class Checkpoints:
             self.folder,
             item_names=("state", "progress"),
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policies.AnyPreservationPolicy(keep)
+                preservation_policy=policies.AnyPreservationPolicy(keep),
+                cleanup_tmp_directories=True,  # of a run that was killed
             ),
         )
 
@@ -38,19 +41,35 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_) -> None:
-        self._manager.close()
+        with self._writing():
+            self._manager.close()
 
     def save(self, state: TrainState, progress: Progress) -> None:
-        """Copies the state, which the next step donates, and writes it in the background."""
-        self._manager.save(
-            progress.epoch,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(jax.tree.map(jnp.copy, state)),
-                progress=ocp.args.JsonSave(dataclasses.asdict(progress)),
-            ),
-            # Of all that were best in their time, the latest two.
-            metrics={"rank": progress.epoch if progress.best_epoch == progress.epoch else -1},
-        )
+        """Copies the state, which the next step donates, and writes it in the background.
+
+        Raises:
+          OSError: there was no room for it, or for the one before; those before that are whole.
+        """
+        with self._writing():
+            self._manager.save(
+                progress.epoch,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(jax.tree.map(jnp.copy, state)),
+                    progress=ocp.args.JsonSave(dataclasses.asdict(progress)),
+                ),
+                # Of all that were best in their time, the latest two.
+                metrics={"rank": progress.epoch if progress.best_epoch == progress.epoch else -1},
+            )
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Of the many kinds of error that Orbax and TensorStore make of a full disk, one."""
+        try:
+            yield
+        except Exception as error:
+            if not (told := full(error)):
+                raise
+            raise OSError(told.errno, told.strerror, str(self.folder)) from None
 
     def latest(self, template: TrainState, say=print) -> tuple[TrainState, Progress] | None:
         """The latest checkpoint that can be read; later ones are put aside, and it says so.

@@ -18,6 +18,9 @@ def atomic(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write does not say where
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
