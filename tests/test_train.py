@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 
 from fdigits import train
-from fdigits.checkpoint import Checkpoints
+from fdigits.checkpoint import Checkpoints, weights
 from fdigits.config import base
 from fdigits.data import pipeline
 from fdigits.data.pairing import splits
@@ -252,6 +252,67 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_serves(corpora, tm
     assert len(said) == 1 and "epoch 3" in said[0]
     assert (tmp_path / "damaged" / "3").is_dir()
     assert_same(again.state, loop.state)
+
+
+def flip(file, offset):
+    """Two bits, in two bytes."""
+    held = bytearray(file.read_bytes())
+    held[offset] ^= 4
+    held[offset + 100] ^= 1
+    file.write_bytes(held)
+
+
+def test_two_flipped_bits_are_found(corpora, tmp_path):
+    """In every large file of a checkpoint: they are restored without a word, were it not for the
+    digests."""
+    loop = Loop(corpora, epochs=2)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        loop.fit(save=checkpoints.save)
+    files = [file for file in (tmp_path / "checkpoints" / "2" / "state").rglob("d/*")]
+    large = [file for file in files if file.stat().st_size > 10_000]
+    refused = 0
+    for file in large:
+        whole = file.read_bytes()
+        for offset in range(500, len(whole) - 200, len(whole) // 8):
+            flip(file, offset)
+            with pytest.raises(UserError, match=r"epoch 2 .* cannot be read"):
+                Checkpoints(tmp_path / "checkpoints").restore(2, loop.state)
+            try:
+                assert_same(weights(tmp_path / "checkpoints", 2)[0], loop.state.params)
+            except UserError:
+                refused += 1
+            file.write_bytes(whole)
+    assert large and refused
+    flip(max(large, key=lambda file: file.stat().st_size), 5_000)
+    said = []
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert checkpoints.latest(loop.state, said.append)[1].epoch == 1
+    assert "is not as it was written" in said[0] and (tmp_path / "damaged" / "2").is_dir()
+
+
+def test_a_flipped_bit_of_the_progress_is_found(corpora, tmp_path):
+    loop = Loop(corpora, epochs=1)
+    with Checkpoints(tmp_path) as checkpoints:
+        loop.fit(save=checkpoints.save)
+        file = tmp_path / "1" / "progress" / "metadata"
+        checkpoints.restore(1, loop.state)
+        file.write_text(file.read_text().replace('"best_epoch": 1', '"best_epoch": 0'))
+        with pytest.raises(UserError, match="progress is not as it was written"):
+            checkpoints.restore(1, loop.state)
+
+
+def test_a_checkpoint_without_digests_goes_on(corpora, tmp_path):
+    """As earlier code wrote them."""
+    loop = Loop(corpora, epochs=1)
+    with Checkpoints(tmp_path) as checkpoints:
+        loop.fit(save=checkpoints.save)
+        checkpoints._manager.wait_until_finished()
+        file = tmp_path / "1" / "progress" / "metadata"
+        held = json.loads(file.read_text())
+        assert held.pop("digests").keys() > {"progress", "step", "key"}
+        file.write_text(json.dumps(held))
+        assert_same(checkpoints.latest(loop.state)[0], loop.state)
+    assert_same(weights(tmp_path, 1)[0], loop.state.params)
 
 
 def test_a_checkpoint_of_earlier_code_goes_on(corpora, tmp_path):
