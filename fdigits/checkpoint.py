@@ -83,7 +83,8 @@ class Checkpoints:
             raise OSError(told.errno, told.strerror, str(self.folder)) from None
 
     def latest(self, template: TrainState, say=print) -> tuple[TrainState, Progress] | None:
-        """The latest checkpoint that can be read; later ones are put aside, and it says so.
+        """The latest checkpoint that can be read, and the best of its time; later ones are put
+        aside, and it says so.
 
         Raises:
           UserError: there are checkpoints, and none can be read; they stay where they are.
@@ -92,6 +93,8 @@ class Checkpoints:
         for epoch in sorted(self._manager.all_steps(), reverse=True):
             try:
                 found = self.restore(epoch, template)
+                if (best := found[1].best_epoch) not in (0, epoch):
+                    weights(self.folder, best)
             except UserError as error:
                 damaged[epoch] = error
                 continue

@@ -1,4 +1,4 @@
-"""Mistakes and troubles a user can mend: one line that says what is wrong, where, and what to do."""
+"""What a user can mend: one line that says what is wrong, where, and what to do."""
 
 import errno
 import functools

@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, folders that one run has to itself, people's paths."""
 
 import contextlib
 import json
@@ -7,6 +7,51 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from fdigits.errors import UserError
+
+LOCK = ".lock"  # in a run's folder, while it is at work; what is left of it then holds nobody up
+
+
+def path_of(given: str | os.PathLike) -> Path:
+    """A path that a person gives, with `~` for the home folder, which no shell saw in `--to='~/x'`.
+
+    The `type` of every flag that takes one.
+    """
+    return Path(os.path.expanduser(given))
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Has a folder, made where absent, for one run alone; the system lets go of it if that dies.
+
+    A folder that nothing was written into goes again.
+
+    Raises:
+      UserError: another run is at work there.
+    """
+    import filelock  # 40 ms, which all that only reads does without
+
+    new = not folder.exists()
+    lock = filelock.FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f"another run is at work in {folder}: wait until it ends, or choose another --workdir"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot write into the workdir {folder}: {error}") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows lets go of it first
+            (folder / LOCK).unlink()
+        lock.release()
+        if new:
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -26,8 +71,10 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def write_json(path: Path | str, value: object) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+    with atomic(path) as temporary, temporary.open("w") as file:
+        file.write(json.dumps(value, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut may leave the name without the content
 
 
 def write_arrays(path: Path | str, **arrays: np.ndarray) -> None:

@@ -135,7 +135,13 @@ def load(workdir: Path, epoch: int = 0) -> Trained:
         raise UserError(
             f"{workdir} keeps no checkpoint of epoch {epoch}; it has {', '.join(map(str, epochs))}"
         )
-    params, batch_stats = checkpoint.weights(workdir / "checkpoints", epoch)
+    try:
+        params, batch_stats = checkpoint.weights(workdir / "checkpoints", epoch)
+    except UserError as error:
+        raise UserError(
+            f"{error}: delete {workdir / 'result.json'} and run the command that trained it, which "
+            "goes on from a checkpoint before it"
+        ) from error
     trained = Trained(config, task, params, batch_stats, statistics, workdir)
     _check_shapes(trained)
     return trained

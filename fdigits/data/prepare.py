@@ -21,7 +21,7 @@ from fdigits.data import corpus, datasets, download, features, recordings
 from fdigits.data.corpus import MODALITIES, RECORDED, Corpus, Recordings
 from fdigits.data.datasets import Dataset
 from fdigits.errors import UserError
-from fdigits.files import write_arrays
+from fdigits.files import path_of, write_arrays
 
 VERSIONS = {  # of the cache files' form and of what is in them
     "image": "1.1",
@@ -70,7 +70,7 @@ def load(
       UserError: no such data set; missing files; a damaged or wrong file; something wanted of
         recordings where there are none, or two things of one recording.
     """
-    folders = Path(data_dir).expanduser(), Path(cache_dir).expanduser()
+    folders = path_of(data_dir), path_of(cache_dir)
     corpora: dict[str, Corpus] = {}
     for dataset in datasets.find(name):
         corpora |= _load_one(dataset, *folders, _wanted(dataset, modalities))

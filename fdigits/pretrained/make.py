@@ -17,7 +17,7 @@ import numpy as np
 from fdigits import evaluate
 from fdigits.config import DATA
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import atomic, write_json
+from fdigits.files import atomic, path_of, write_json
 from fdigits.trained import SHIPPED, THRESHOLDS, WEIGHTS, Trained, load, shipped
 
 FIGURES = "figures.json"
@@ -58,11 +58,11 @@ def measure(data_dir: Path, cache: Path) -> None:
 @exit_cleanly
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="workdir of a finished run of strangers.py:both")
+    parser.add_argument("run", type=path_of, help="workdir of a finished run of strangers.py:both")
     for kind in ("picture", "recording"):
         parser.add_argument(f"--{kind}", type=float, default=0.5, help="least probability")
-    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
-    parser.add_argument("--cache", type=Path, default=Path(DATA["cache"]))
+    parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
+    parser.add_argument("--cache", type=path_of, default=Path(DATA["cache"]))
     args = parser.parse_args()
     ship(load(args.run), {"picture": args.picture, "recording": args.recording})
     measure(args.data_dir, args.cache)
