@@ -1,6 +1,7 @@
 """Files that are whole or absent, folders that one run has to itself, people's paths."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -75,6 +76,24 @@ def write_json(path: Path | str, value: object) -> None:
         file.write(json.dumps(value, indent=2) + "\n")
         file.flush()
         os.fsync(file.fileno())  # else a power cut may leave the name without the content
+
+
+def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
+    """All arrays of an npz, each checked against the CRC that zip keeps of it.
+
+    Raises:
+      ValueError: it is not there, or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and NumPy raise ten kinds for flipped bits
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, wherever Git ended its lines."""
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
 def write_arrays(path: Path | str, **arrays: np.ndarray) -> None:

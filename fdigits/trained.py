@@ -14,12 +14,14 @@ from fdigits.config import CLASSIFYING, choose, modern
 from fdigits.data import features, pipeline
 from fdigits.data.corpus import MODALITIES, STANDARDISED
 from fdigits.errors import UserError
+from fdigits.files import digest
 from fdigits.models import classifiers
 from fdigits.tasks.task import blank_batch
 
 STATISTICS = "statistics.json"
 SHIPPED = Path(__file__).parent / "pretrained"
 THRESHOLDS = "thresholds.json"
+DIGESTS = "digests.json"  # sha256 of the other files that ship
 WEIGHTS = "weights.msgpack"  # `params` and `batch_stats`, float16
 Arrays = dict[str, np.ndarray]
 
@@ -156,9 +158,12 @@ def shipped() -> Trained:
     from flax import serialization
 
     try:
+        for name, wanted in json.loads((SHIPPED / DIGESTS).read_text()).items():
+            if digest(SHIPPED / name) != wanted:
+                raise ValueError(f"{SHIPPED / name} is damaged")
         config = ConfigDict(modern_config(json.loads((SHIPPED / "config.json").read_text())))
         weights = serialization.msgpack_restore((SHIPPED / WEIGHTS).read_bytes())
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UserError(
             f"the weights that ship cannot be read ({error}): install fdigits again"
         ) from None

@@ -9,8 +9,6 @@ source at hand.
 import dataclasses
 import hashlib
 import sys
-import zipfile
-import zlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from fdigits.data import corpus, datasets, download, features, recordings
 from fdigits.data.corpus import MODALITIES, RECORDED, Corpus, Recordings
 from fdigits.data.datasets import Dataset
 from fdigits.errors import UserError
-from fdigits.files import path_of, write_arrays
+from fdigits.files import path_of, read_arrays, write_arrays
 
 VERSIONS = {  # of the cache files' form and of what is in them
     "image": "1.1",
@@ -45,7 +43,6 @@ _STAND_INS = {  # of MFCC
     "mean_mfcc": features.described,
 }
 _COLUMNS = ("x", "label", "id", "speaker", "part")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError)
 
 
 def load(
@@ -113,10 +110,11 @@ def _load_one(
     cache = cache_dir / _cache_name(dataset, data_dir, modality)
     paths = dataset.reader.find(data_dir)
     version = VERSIONS[modality] + (f".{dataset.reader.VERSION}" if dataset.made else "")
+    holds = dataset.modalities if dataset.paired else (modality,)
     cached, fingerprint_of_cache, damage = None, "", ""
     if cache.exists() and (paths or not dataset.own):
         try:
-            cached, fingerprint_of_cache = _read_cache(dataset.name, cache, version)
+            cached, fingerprint_of_cache = _read_cache(dataset.name, cache, version, holds)
         except UserError as error:
             damage = str(error)
     if not paths and cached:
@@ -201,10 +199,11 @@ def _write_cache(cache: Path, corpora: dict[str, Corpus], now: str, version: str
     write_arrays(cache, fingerprint=np.array(now), version=np.array(version), **arrays)
 
 
-def _read_cache(name: str, cache: Path, version: str) -> tuple[dict[str, Corpus], str]:
+def _read_cache(
+    name: str, cache: Path, version: str, modalities: Collection[str]
+) -> tuple[dict[str, Corpus], str]:
     try:
-        with np.load(cache, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = read_arrays(cache)
         found = str(arrays["version"])
         if found == version:
             corpora = {
@@ -212,10 +211,9 @@ def _read_cache(name: str, cache: Path, version: str) -> tuple[dict[str, Corpus]
                     Corpus(name, *(arrays[f"{modality}.{column}"] for column in _COLUMNS)),
                     f"prepared file {cache}",
                 )
-                for modality in MODALITIES
-                if f"{modality}.x" in arrays
+                for modality in modalities
             }
             return corpora, str(arrays["fingerprint"])
-    except _UNREADABLE as error:
+    except (ValueError, KeyError) as error:
         raise UserError(f"prepared file {cache} is damaged") from error
     raise UserError(f"prepared file {cache} is of version {found}, not {version}")

@@ -4,8 +4,8 @@ python -m fdigits.pretrained.make RUN --picture .5 --recording .5 --data-dir dat
 
 Parameters and statistics go into `weights.msgpack` in half precision (msgpack of arrays, which runs
 no code), the config into `config.json`, the least probabilities that count as a digit into
-`thresholds.json`, and accuracies of what was written into `figures.json`. README.md beside them is
-the model card: write its figures anew.
+`thresholds.json`, the digests of these three into `digests.json`, and accuracies of what was
+written into `figures.json`. README.md beside them is the model card: write its figures anew.
 """
 
 import argparse
@@ -17,8 +17,8 @@ import numpy as np
 from fdigits import evaluate
 from fdigits.config import DATA
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import atomic, path_of, write_json
-from fdigits.trained import SHIPPED, THRESHOLDS, WEIGHTS, Trained, load, shipped
+from fdigits.files import atomic, digest, path_of, write_json
+from fdigits.trained import DIGESTS, SHIPPED, THRESHOLDS, WEIGHTS, Trained, load, shipped
 
 FIGURES = "figures.json"
 TESTED = (("digits", ""), ("mnist", "test"), ("fsdd", "test"), ("gsc_digits", ""))  # data, part
@@ -44,6 +44,8 @@ def ship(run: Trained, least: dict[str, float], folder: Path = SHIPPED) -> None:
     config["data"] |= {name: DATA[name] for name in ("dir", "cache")}  # not the trainer's folders
     write_json(folder / "config.json", config)
     write_json(folder / THRESHOLDS, least)
+    shipping = (WEIGHTS, "config.json", THRESHOLDS)
+    write_json(folder / DIGESTS, {name: digest(folder / name) for name in shipping})
 
 
 def measure(data_dir: Path, cache: Path) -> None:
