@@ -72,6 +72,15 @@ class Checkpoints:
                 metrics={"rank": progress.epoch if progress.best_epoch == progress.epoch else -1},
             )
 
+    def wait(self) -> None:
+        """Until all is written.
+
+        Raises:
+          OSError: as `save`.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Of the many kinds of error that Orbax and TensorStore make of a full disk, one."""
@@ -123,7 +132,7 @@ class Checkpoints:
         Raises:
           UserError: it is not there, damaged, or of another shape.
         """
-        self._manager.wait_until_finished()
+        self.wait()
         try:
             return self._read(epoch, template)
         except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files

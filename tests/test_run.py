@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from fdigits.files import LOCK, held
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--config=configs/audio.py", "--config.data.limit=1000", "--config.epochs=6"]
@@ -138,6 +141,39 @@ def test_broken_sources_are_one_line(tmp_path):
         assert done.returncode == 2 and told in done.stderr, done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
         assert not (tmp_path / "w").exists()
+
+
+def test_the_home_folder_is_no_folder_called_tilde(tmp_path):
+    """No shell puts it into `--workdir=~/x`."""
+    (tmp_path / "mine.py").write_text((ROOT / "configs" / "audio.py").read_text())
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "config.json").write_text("[")
+    done = launch("--config=~/mine.py", "--workdir=~/runs", HOME=str(tmp_path))
+    assert done.returncode == 2 and str(tmp_path / "runs" / "config.json") in done.stderr
+
+
+def test_another_run_at_work_is_one_line_and_unharmed(finished, tmp_path):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.is_file()}
+    with held(workdir):
+        done = launch(*SMALL, f"--workdir={workdir}")
+        assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+        assert f"another run is at work in {workdir}" in done.stderr
+        after = {p: p.stat().st_mtime_ns for p in before}
+    assert after == before and not (workdir / LOCK).exists()
+
+
+def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path):
+    """Files can grow to 200 kB, which a checkpoint's do not do with."""
+    limit = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000,) * 2); "
+    limit += "os.execv(sys.argv[1], sys.argv[1:])"
+    flags = [*SMALL, "--config.data.limit=100", f"--workdir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-c", limit, *command(*flags)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert f"no room to write: {tmp_path / 'checkpoints'}" in done.stderr
+    assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 6
 
 
 def test_a_workdir_that_is_none_is_one_line(tmp_path):

@@ -1,4 +1,6 @@
+import contextlib
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 from fdigits import train
-from fdigits.checkpoint import Checkpoints, weights
+from fdigits.checkpoint import Checkpoints, kept, weights
 from fdigits.config import base
 from fdigits.data import pipeline
 from fdigits.data.pairing import splits
@@ -262,6 +264,42 @@ def flip(file, offset):
     file.write_bytes(held)
 
 
+@contextlib.contextmanager
+def small_files(size):
+    """No file can grow beyond some bytes, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_up_leaves_the_epochs_before(corpora, tmp_path):
+    loop = Loop(corpora, epochs=3)
+    unbroken = Loop(corpora, epochs=3)
+    unbroken.fit()
+
+    def save(state, progress):
+        with small_files(20_000 if progress.epoch == 2 else 10**9):
+            checkpoints.save(state, progress)
+            checkpoints.wait()
+
+    with pytest.raises(OSError, match="File too large") as told:  # noqa: SIM117
+        with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+            loop.fit(save=save)
+    assert told.value.filename == str(tmp_path / "checkpoints")
+    assert kept(tmp_path / "checkpoints") == [1]
+    # Elsewhere, as threads of this process may still be at work there.
+    shutil.copytree(tmp_path / "checkpoints" / "1", tmp_path / "again" / "1")
+    with Checkpoints(tmp_path / "again") as checkpoints:
+        loop.state, loop.progress = checkpoints.latest(unbroken.state, pytest.fail)
+        assert loop.progress.epoch == 1
+        loop.fit(save=checkpoints.save)
+    assert_same(loop.state, unbroken.state)
+
+
 def test_two_flipped_bits_are_found(corpora, tmp_path):
     """In every large file of a checkpoint: they are restored without a word, were it not for the
     digests."""
@@ -270,13 +308,13 @@ def test_two_flipped_bits_are_found(corpora, tmp_path):
         loop.fit(save=checkpoints.save)
     files = [file for file in (tmp_path / "checkpoints" / "2" / "state").rglob("d/*")]
     large = [file for file in files if file.stat().st_size > 10_000]
-    refused = 0
+    refused, checkpoints = 0, Checkpoints(tmp_path / "checkpoints")
     for file in large:
         whole = file.read_bytes()
         for offset in range(500, len(whole) - 200, len(whole) // 8):
             flip(file, offset)
             with pytest.raises(UserError, match=r"epoch 2 .* cannot be read"):
-                Checkpoints(tmp_path / "checkpoints").restore(2, loop.state)
+                checkpoints.restore(2, loop.state)
             try:
                 assert_same(weights(tmp_path / "checkpoints", 2)[0], loop.state.params)
             except UserError:
@@ -306,7 +344,7 @@ def test_a_checkpoint_without_digests_goes_on(corpora, tmp_path):
     loop = Loop(corpora, epochs=1)
     with Checkpoints(tmp_path) as checkpoints:
         loop.fit(save=checkpoints.save)
-        checkpoints._manager.wait_until_finished()
+        checkpoints.wait()
         file = tmp_path / "1" / "progress" / "metadata"
         held = json.loads(file.read_text())
         assert held.pop("digests").keys() > {"progress", "step", "key"}
