@@ -4,12 +4,11 @@ Beside the progress lies a digest of every array and of the progress itself, as 
 be restored without a word. Checkpoints of earlier code have none.
 """
 
-import contextlib
 import dataclasses
 import json
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -18,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
-from fdigits.errors import UserError, full
+from fdigits.errors import UserError, writing
 from fdigits.train import Progress, TrainState
 
 PROGRESS = "progress"  # name of an item, and of its digest
@@ -51,7 +50,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_) -> None:
-        with self._writing():
+        with writing(self.folder):
             self._manager.close()
 
     def save(self, state: TrainState, progress: Progress) -> None:
@@ -61,7 +60,7 @@ class Checkpoints:
           OSError: there was no room for it, or for the one before; those before that are whole.
         """
         told = dataclasses.asdict(progress)
-        with self._writing():
+        with writing(self.folder):
             self._manager.save(
                 progress.epoch,
                 args=ocp.args.Composite(
@@ -78,18 +77,8 @@ class Checkpoints:
         Raises:
           OSError: as `save`.
         """
-        with self._writing():
+        with writing(self.folder):
             self._manager.wait_until_finished()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Of the many kinds of error that Orbax and TensorStore make of a full disk, one."""
-        try:
-            yield
-        except Exception as error:
-            if not (told := full(error)):
-                raise
-            raise OSError(told.errno, told.strerror, str(self.folder)) from None
 
     def latest(self, template: TrainState, say=print) -> tuple[TrainState, Progress] | None:
         """The latest checkpoint that can be read, and the best of its time; later ones are put

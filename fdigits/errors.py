@@ -1,12 +1,13 @@
 """What a user can mend: one line that says what is wrong, where, and what to do."""
 
+import contextlib
 import errno
 import functools
 import gc
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, no quota, a file at its limit
 
@@ -15,21 +16,30 @@ class UserError(Exception):
     """What is wrong, where, and what to do, in one line."""
 
 
-def full(error: BaseException | None, folder: object = None) -> OSError | None:
+def full(error: BaseException | None) -> OSError | None:
     """The lack of room that an error, or one that it came of, tells; None if it tells of none.
 
     Libraries wrap it in errors of their own, of which the text alone says so.
-
-    Args:
-      folder: what could not be written into, where the error itself does not say.
     """
     while error is not None:
         code = error.errno if isinstance(error, OSError) else None
         for known in FULL:
             if code == known or os.strerror(known) in str(error):
-                return OSError(known, os.strerror(known), getattr(error, "filename", 0) or folder)
+                return OSError(known, os.strerror(known), getattr(error, "filename", None))
         error = error.__cause__ or error.__context__
     return None
+
+
+@contextlib.contextmanager
+def writing(path: object) -> Iterator[None]:
+    """A full disk met by its body, in whatever kind of error, becomes an `OSError` that names
+    `path`, where it does not say where."""
+    try:
+        yield
+    except Exception as error:
+        if not (told := full(error)):
+            raise
+        raise OSError(told.errno, told.strerror, told.filename or str(path)) from None
 
 
 def exit_cleanly(main: Callable[..., object]) -> Callable[..., object]:

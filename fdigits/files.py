@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fdigits.errors import UserError
+from fdigits.errors import UserError, writing
 
 LOCK = ".lock"  # in a run's folder, while it is at work; what is left of it then holds nobody up
 
@@ -62,11 +62,9 @@ def atomic(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a write does not say where
-        raise
+        with writing(path):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

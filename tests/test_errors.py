@@ -48,9 +48,10 @@ def wrapped(text):
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_known_however_it_is_told(code):
     for error in (OSError(code, "x", "here"), wrapped(f"[OS error: {os.strerror(code)}]")):
-        assert errors.full(error, "there").errno == code
-    assert errors.full(OSError(code, "x", "here"), "there").filename == "here"
-    assert errors.full(wrapped(os.strerror(code)), "there").filename == "there"
+        assert errors.full(error).errno == code
+        with pytest.raises(OSError, match=os.strerror(code)) as told, errors.writing("there"):
+            raise error
+        assert told.value.filename == ("here" if isinstance(error, OSError) else "there")
     assert errors.full(wrapped("the moon is full")) is None
 
 

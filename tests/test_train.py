@@ -276,6 +276,7 @@ def small_files(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_disk_that_fills_up_leaves_the_epochs_before(corpora, tmp_path):
     loop = Loop(corpora, epochs=3)
     unbroken = Loop(corpora, epochs=3)
