@@ -88,10 +88,11 @@ class Checkpoints:
           UserError: there are checkpoints, and none can be read; they stay where they are.
         """
         damaged: dict[int, UserError] = {}
-        for epoch in sorted(self._manager.all_steps(), reverse=True):
+        epochs = sorted(self._manager.all_steps(), reverse=True)
+        for epoch in epochs:
             try:
                 found = self.restore(epoch, template)
-                if (best := found[1].best_epoch) not in (0, epoch):
+                if (best := found[1].best_epoch) != epoch and best in epochs:
                     weights(self.folder, best)
             except UserError as error:
                 damaged[epoch] = error

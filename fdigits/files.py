@@ -1,6 +1,7 @@
 """Files that are whole or absent, folders that one run has to itself, people's paths."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -43,7 +44,8 @@ def held(folder: Path) -> Iterator[None]:
             f"another run is at work in {folder}: wait until it ends, or choose another --workdir"
         ) from None
     except OSError as error:
-        raise UserError(f"cannot write into the workdir {folder}: {error}") from error
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):  # a disk without locks
+            raise UserError(f"cannot write into the workdir {folder}: {error}") from error
     try:
         yield
     finally:

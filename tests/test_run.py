@@ -1,5 +1,6 @@
 """Whole runs through the door, as a person starts them."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -101,14 +102,31 @@ def test_killed_in_mid_epoch_and_started_again_equals_the_unbroken_run(finished,
     done = launch(*flags)
     assert done.returncode == 0, done.stderr
     assert "going on after epoch" in done.stdout
+    assert_equal(tmp_path, finished)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_started_again_equals_the_unbroken_run(finished, tmp_path):
+    """While it starts, trains, writes a checkpoint, is tested or draws its page."""
+    flags = [*SMALL, f"--workdir={tmp_path}"]
+    for seconds in np.random.default_rng(0).uniform(3, 15, size=6):
+        with contextlib.suppress(subprocess.TimeoutExpired):  # `run` kills it, by SIGKILL
+            subprocess.run(command(*flags), cwd=ROOT, capture_output=True, timeout=seconds)
+    done = launch(*flags)
+    assert done.returncode == 0, done.stderr
+    assert_equal(tmp_path, finished)
+
+
+def assert_equal(ours: Path, theirs: Path) -> None:
+    """Two runs left the same state, history and figures, bit for bit."""
     for name in ("metrics.jsonl", "statistics.json"):
-        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
-    ours, theirs = arrays(tmp_path), arrays(finished)
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        np.testing.assert_array_equal(ours[name], theirs[name])
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+    state, other = arrays(ours), arrays(theirs)
+    assert state.keys() == other.keys()
+    for name in state:
+        np.testing.assert_array_equal(state[name], other[name])
     for name in ("predictions.npz", "embeddings.npz"):
-        a, b = np.load(tmp_path / name), np.load(finished / name)
+        a, b = np.load(ours / name), np.load(theirs / name)
         assert all((a[k] == b[k]).all() for k in a.files)
 
 

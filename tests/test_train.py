@@ -329,6 +329,25 @@ def test_two_flipped_bits_are_found(corpora, tmp_path):
     assert "is not as it was written" in said[0] and (tmp_path / "damaged" / "2").is_dir()
 
 
+def test_damaged_best_weights_are_trained_again(corpora, tmp_path):
+    """Those after them are whole, but the best of their time would never be tested."""
+    scores = [0.1, 0.5, 0.9, 0.2, 0.3]
+    loop = Loop(corpora, epochs=5, early_stopping=0)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        loop.fit(staged(scores), save=checkpoints.save)
+    assert kept(tmp_path / "checkpoints") == [2, 3, 4, 5]
+    for file in (tmp_path / "checkpoints" / "3" / "state").rglob("d/*"):
+        if file.stat().st_size > 10_000:
+            flip(file, 5_000)
+    again, said = Loop(corpora, epochs=5, early_stopping=0), []
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        again.state, again.progress = checkpoints.latest(again.state, said.append)
+        assert again.progress.epoch == 2 and len(said) == 3
+        again.fit(staged(scores[2:]), save=checkpoints.save)
+    assert again.progress.best_epoch == 3
+    assert_same(again.state, loop.state)
+
+
 def test_a_flipped_bit_of_the_progress_is_found(corpora, tmp_path):
     loop = Loop(corpora, epochs=1)
     with Checkpoints(tmp_path) as checkpoints:
