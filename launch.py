@@ -4,6 +4,7 @@ python launch.py --config=configs/hybrid.py [--workdir=DIR] [--config.field=valu
 """
 
 import os
+import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow only feeds; this says so quietly
@@ -23,6 +24,8 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise UserError(f"{arguments[1]!r} is no flag: did you mean --config.{arguments[1]}?")
     logging.set_verbosity(logging.FATAL)  # what Orbax's threads meet is raised, too
+    # A full disk under JAX's cache only means that it compiles again next time.
+    warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
     import jax
 
     from fdigits.files import path_of
