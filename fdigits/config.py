@@ -3,6 +3,7 @@
 import difflib
 import json
 import math
+import os
 from collections.abc import Mapping
 
 from absl import flags
@@ -362,7 +363,7 @@ def parse_arg(arg: str, **defaults: str) -> dict[str, str]:
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's flags parser, for `app.run`; a wrong flag, field or file is one line, exit 2."""
     try:
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS([_at_home(word) for word in argv])
         _ = flags.FLAGS.config.name  # a missing file shows on first use
         return rest
     except flags.Error as error:
@@ -381,6 +382,12 @@ def parse_flags(argv: list[str]) -> list[str]:
         raise UserError(
             f"unknown config field {field}. {' '.join(hint) or 'See fdigits/config.py.'}"
         ) from None
+
+
+def _at_home(word: str) -> str:
+    """`--config=~/mine.py` with the home folder, which no shell puts there."""
+    name, _, file = word.partition("=")
+    return f"{name}={os.path.expanduser(file)}" if name.strip("-") == "config" else word
 
 
 def choose(value: str, options: Mapping[str, object], what: str):

@@ -29,6 +29,7 @@ from fdigits.config import DATA, choose
 from fdigits.data import datasets
 from fdigits.data.pairing import POLICIES
 from fdigits.errors import UserError, exit_cleanly
+from fdigits.files import path_of
 
 NAME = "written_spoken_digits"
 
@@ -113,9 +114,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("name", help="a data set's name: mnist_fsdd, bundled, fsdd, ...")
     parser.add_argument("--split", default="", help=f"{', '.join(POLICIES)}; else as a run's")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--to", type=Path, required=True, help="the data folder of TFDS")
-    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
-    parser.add_argument("--cache-dir", type=Path, default=Path(DATA["cache"]))
+    parser.add_argument("--to", type=path_of, required=True, help="the data folder of TFDS")
+    parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
+    parser.add_argument("--cache-dir", type=path_of, default=Path(DATA["cache"]))
     given = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.set_verbosity(logging.ERROR)

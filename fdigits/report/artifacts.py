@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 from fdigits.config import modern, modern_result
 from fdigits.data.corpus import CLASSES, MODALITIES
 from fdigits.errors import UserError
+from fdigits.files import read_arrays
 
 AGAIN = "run the experiment again in a new workdir"
 ANEW = "delete it and run the command again: it is made anew from the checkpoint"
@@ -256,9 +255,8 @@ def _arrays(path: Path, needed: bool, keys: tuple[str, ...] = ()) -> dict[str, n
             raise UserError(f"{path} is missing: {ANEW.removeprefix('delete it and ')}")
         return {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_arrays(path)
+    except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}): {_anew(path)}") from error
     _require(path, arrays, keys, _anew(path))
     return arrays

@@ -27,7 +27,7 @@ from fdigits.data.corpus import (
     check,
 )
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import atomic
+from fdigits.files import atomic, path_of
 
 FOLDERS = ("written_spoken",)
 DATABASE = tuple(
@@ -233,8 +233,8 @@ def main() -> None:
     from fdigits.data.corpora import mnist
 
     parser = argparse.ArgumentParser(description="Remakes the database from its sources.")
-    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
+    parser.add_argument("--out", type=path_of, required=True)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     sources = {"mnist": mnist.find(args.data_dir), "gsc_digits": gsc_digits.find(args.data_dir)}
