@@ -1,11 +1,21 @@
-"""A report as blocks, written as Markdown with linked and HTML with embedded figures."""
+"""A report as blocks, written as Markdown with linked and HTML with embedded figures.
+
+Whatever a run left, its report is written: what cannot be drawn is a line on the page (`sound`).
+"""
 
 import base64
 import dataclasses
 import html
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
+from fdigits.errors import UserError
 from fdigits.files import atomic
+from fdigits.report.style import png
 
 CSS = """
 :root { color-scheme: light; }
@@ -69,13 +79,20 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A figure: its file's name without suffix, the PNG, what it shows, by which protocol."""
+    """A figure: its file's name without suffix, how it is drawn, what it shows, by which protocol.
+
+    It is drawn when its `png` is first asked for, within `sound`.
+    """
 
     name: str
-    png: bytes
+    draw: Callable[[], Figure]
     title: str
     caption: str
     width: int  # CSS pixels
+
+    @cached_property
+    def png(self) -> bytes:
+        return png(self.draw())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +103,42 @@ class Beside:
 
 
 Block = Heading | Note | Items | Grid | Picture | Beside
+
+
+class Undrawable(ValueError):
+    """Why there is no such picture of what a run left, in words."""
+
+
+def sound(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The blocks, drawn; a line in the place of each that cannot be.
+
+    Raises:
+      UserError: what was given cannot have a report.
+    """
+    left, part = iter(blocks), "the page"
+    while True:
+        block = None
+        try:
+            block = next(left)
+            if isinstance(block, Picture):
+                _ = block.png
+        except StopIteration:
+            return
+        except UserError:
+            raise
+        except Undrawable as reason:
+            block = Note(f"{block.title if block else part}: not drawn, {reason}.")
+        except Exception as error:  # a fault of ours must not cost a person the other figures
+            block = unable(block.title if block else f"the rest of {part}", error)
+        part = block.text if isinstance(block, Heading) else part
+        yield block
+
+
+def unable(what: str, error: Exception) -> Note:
+    """The line in the place of a figure whose drawing failed, on the page and on stderr."""
+    told = f"{what}: not drawn, {type(error).__name__}: {' '.join(str(error).split())}"
+    print(f"{told}: please report this", file=sys.stderr)
+    return Note(f"{told}.")
 
 
 def _markdown(block: Block) -> str:
@@ -100,7 +153,7 @@ def _markdown(block: Block) -> str:
             rule = ["---:" if column in numbers else "---" for column in range(len(header))]
             cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
             return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:]))
-        case Picture(name, _, title, caption, _):
+        case Picture(name=name, title=title, caption=caption):
             return f"![{title}](figures/{name}.png)\n\n**{title}.** {caption}"
         case Beside(pictures):
             return "\n\n".join(map(_markdown, pictures))
@@ -128,8 +181,8 @@ def _html(block: Block) -> str:
                 f'<div class="wide"><table><thead>{line("th", header)}</thead>\n'
                 f"<tbody>{body}</tbody></table></div>"
             )
-        case Picture(_, png, title, caption, width):
-            data = base64.b64encode(png).decode()
+        case Picture(title=title, caption=caption, width=width):
+            data = base64.b64encode(block.png).decode()
             return (
                 f'<figure><div class="wide"><img width="{width}" alt="{html.escape(title)}" '
                 f'src="data:image/png;base64,{data}"></div>\n<figcaption><strong>{html.escape(title)}.'

@@ -1,7 +1,9 @@
 """What was measured beside what the papers report, as a dot plot."""
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -10,7 +12,7 @@ from matplotlib.lines import Line2D
 from fdigits.report import statistics, terminal, words
 from fdigits.report.artifacts import Run
 from fdigits.report.page import Picture
-from fdigits.report.style import PALE, RIGHT, STYLE, WRONG, png
+from fdigits.report.style import PALE, RIGHT, STYLE, WRONG
 
 Spans = dict[str, dict[str, statistics.Interval]]  # figure -> a run's name -> its interval
 
@@ -30,7 +32,7 @@ def reported(runs: dict[str, Run], spans: Spans, tag: str) -> Iterator[Picture]:
     kinds = "a dot for each seed" if len(alike(runs)) < len(runs) else "dots"
     caption = f"Measured on the test part ({kinds}{', with 95% intervals' if spans else ''})"
     caption += " beside what the paper reports" if told else ""
-    figure = png(dots({name: panel(runs, name, spans.get(name, {})) for name in names}))
+    figure = partial(dots, {name: panel(runs, name, spans.get(name, {})) for name in names})
     title = "Measured and reported" if told else "Measured"
     yield Picture(f"reported{tag}", figure, title, f"{caption}.", 440)
 
@@ -67,7 +69,9 @@ def panel(
     for title, names in alike(runs).items():
         found = {name: terminal.scalars(runs[name].result["metrics"]["test"]) for name in names}
         measured = [
-            (test[figure], intervals.get(name)) for name, test in found.items() if figure in test
+            (test[figure], intervals.get(name))
+            for name, test in found.items()
+            if math.isfinite(test.get(figure, math.nan))
         ]
         rows[title] = (measured, words.paper_figures(runs[names[0]]).get(figure))
     return rows

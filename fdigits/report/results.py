@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from fdigits.report import statistics, terminal, words
 from fdigits.report.artifacts import Run
-from fdigits.report.page import Beside, Block, Grid, Items, Note, Picture
+from fdigits.report.page import Beside, Block, Grid, Items, Note, Picture, sound
 from fdigits.report.reported import reported
 
 Runs = dict[str, Run]  # by the names that tell them apart
@@ -26,12 +26,13 @@ def results(runs: Runs, leading: dict[str, list[Picture]]) -> Iterator[Block]:
     yield Items(facts(runs))
     tasks = by_task(runs)
     found = {task: intervals(some) for task, some in tasks.items()}
-    pictures: list[Picture] = []
+    first: list[Block] = []
     for task, some in tasks.items():
         tag = f"_{words.slug(task)}" if len(tasks) > 1 else ""
         spans = {"accuracy": found[task]} if found[task] else {}
-        pictures += [*reported(some, spans, tag), *leading.get(task, [])]
-    if pictures:
+        first += [*sound(reported(some, spans, tag)), *leading.get(task, [])]
+    yield from (block for block in first if isinstance(block, Note))
+    if pictures := [block for block in first if isinstance(block, Picture)]:
         yield Beside(pictures)
     for task, some in tasks.items():
         if len(tasks) > 1:

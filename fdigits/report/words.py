@@ -171,6 +171,11 @@ def notes(run: Run) -> list[str]:
             "†: as in the paper, the test part also serves as validation part. The last weights "
             "are tested, but whoever chose epochs or rates by the curves saw the test."
         )
+    found += [
+        f"{run.system}: {name} of {count:,} of {len(run.id_N):,} test items hold NaN or infinity, "
+        "so figures made of them mean nothing."
+        for name, count in run.unsound.items()
+    ]
     original = stands_in_for(run)
     if original:
         found.append(

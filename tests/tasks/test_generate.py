@@ -176,9 +176,11 @@ def test_a_perfect_velocity_has_no_loss(finished, monkeypatch):
 def test_a_lost_loss_names_its_player(tmp_path):
     config = short("gan:real=5", **SHORT, stages__auxiliary__epochs=1)
     with config.unlocked():
-        config.stages.gan.players = {"generator": {"learning_rate": float("nan")}}
+        config.stages.gan.players = {"generator": {"learning_rate": 3e38}}
         config.stages.gan.start = {}
-    with pytest.raises(UserError, match=r"the (discriminator|generator) loss is nan at step 2 "):
+    with pytest.raises(
+        UserError, match=r"the (discriminator|generator) loss is (nan|inf) at step "
+    ):
         run(stage_config(config, "gan"), tmp_path)
 
 
