@@ -215,11 +215,9 @@ def grad_cam(name: str, run: Run, modality: str) -> Picture:
     if map_K.shape[1] == 1:
         map_K = folded(map_K[:, 0], *run.held[modality].shape[1:])
     caption = (
-        f"One test item of each digit, titled true → predicted (errors orange): {SHOWN[modality]}, "
-        "where the last convolution of the "
-        f"{modality} encoder speaks for the predicted digit, each map scaled to a maximum of 1. "
-        "Beware: a map shows what raised this score, not what the digit is, and is as coarse as "
-        f"the convolution's output; one that is 0 everywhere found nothing. {words.brief(run)}"
+        f"True → predicted (errors orange): {SHOWN[modality]}, where the {modality} encoder's last "
+        "convolution raised the predicted digit's score, each map scaled to a maximum of 1. "
+        f"Beware: that is not what the digit is, and a map of zeros found nothing. {words.brief(run)}"
     )
     return _laid_over(name, run, modality, map_K, "gradcam", modality, (0, 1), "Grad-CAM", caption)
 
@@ -235,9 +233,9 @@ def attention(name: str, run: Run, path: str) -> Picture:
         )
         map_K = received(map_K)
     caption = (
-        f"One test item of each digit, titled true → predicted (errors orange): {SHOWN[modality]}, "
-        f"{what}. Beware: colours end at the 1% and 99% quantiles of all these maps, which may lie "
-        "close together, and a place that counts much need not speak for the digit. "
+        f"True → predicted (errors orange): {SHOWN[modality]}, {what}. Colours end at the 1% and "
+        "99% quantiles. Beware: these may lie close together, and a great weight need not speak "
+        "for the digit. "
         f"{words.brief(run)}"
     )
     limits = tuple(np.quantile(map_K, (0.01, 0.99)).tolist())
@@ -271,10 +269,9 @@ def channel_weights(name: str, run: Run, path: str) -> Picture:
     map_K, label_K = run.maps[f"attention:{path}"], run.label_N[run.maps["row"]]
     figure = partial(channels, map_K.astype(np.float32), label_K)
     caption = (
-        f"The weight of each of {map_K.shape[1]} channels, mean over {len(label_K)} test items by "
-        "their true digit: columns that differ from row to row tell digits apart, a column of one "
-        "colour only scales its channel. Beware: few items a digit, and colours end at the least "
-        f"and greatest mean. {words.brief(run)}"
+        f"Mean weight of each of {map_K.shape[1]} channels over {len(label_K)} test items by their "
+        "true digit. Columns that differ from row to row tell digits apart; a column of one colour "
+        f"only scales its channel. Beware: few items a digit. {words.brief(run)}"
     )
     title = f"{name}: channel weights, {path}"
     file = f"attention_{words.slug(name)}_{words.slug(path)}"

@@ -34,22 +34,21 @@ PAGES: dict[str, Callable[[Runs, bool], Iterator[Block]]] = {  # task -> the blo
 LOSSES = {"mse": "squared error"}  # of classifiers, else cross-entropy
 BOUNDS = {"sound_to_image": "minus the evidence bound, nats"}  # of other tasks
 SAMPLES = {  # modality -> how its inputs are drawn, and what the caption says
-    "image": (figures.pictures, "Images of the test part, a column per class."),
+    "image": (figures.pictures, "Of the test part, a column per class."),
     "audio": (
         figures.recordings,
-        "MFCC of one test recording of each digit: {1} frames × {2} coefficients, each coefficient "
-        "standardised over the test recordings; colours end at three standard deviations.",
+        "MFCC of one test recording of each digit: {1} frames × {2} coefficients, each "
+        "standardised; colours end at three standard deviations.",
     ),
     "spectrogram": (
         figures.spectrograms,
-        "Spectrogram of one test recording of each digit over one second, in Mel bands up to 4 "
-        "kHz; 0 dB is the mean square of the recording's loudest 50 ms, black is -55 dB and less. "
-        "The model sees it in three colours.",
+        "One test recording of each digit over one second, in Mel bands; 0 dB is its loudest 50 "
+        "ms, black is -55 dB and less. The model sees it in three colours.",
     ),
     "frames": (
         figures.frames,
-        "MFCC of one test recording of each digit at its own length, each coefficient standardised "
-        "over the test recordings; colours end at three standard deviations.",
+        "MFCC of one test recording of each digit at its own length, each coefficient "
+        "standardised; colours end at three standard deviations.",
     ),
 }
 
@@ -114,10 +113,7 @@ def _sample(run: Run, modality: str) -> Picture:
 
 def _augmented(run: Run) -> Picture:
     shown = run.augmentations
-    caption = (
-        "One test image and what each augmentation makes of it, at full strength, combined "
-        f"at the run's. {words.brief(run)}"
-    )
+    caption = f"Each at full strength, combined at the run's. {words.brief(run)}"
     figure = partial(figures.augmentations, shown["name"].tolist(), shown["image"])
     file = f"{words.slug(run.config['data']['name'])}_augmentations"
     return Picture(file, figure, f"Augmentations of {words.data(run)}", caption, 420)
@@ -149,8 +145,8 @@ def _curves_caption(names: list[str], loss: str) -> str:
     axes = "Both axes are logarithmic" if both else "Axes are logarithmic where they can be"
     axes += ", accuracy by its distance from 100%" if "accuracy" in names else ""
     return (
-        f"{listed[:1].upper()}{listed[1:]} over epochs: training (dashed), as it is trained, with "
-        f"dropout or noise where there is some, and validation (solid). {axes}. "
+        f"{listed[:1].upper()}{listed[1:]} over epochs: training (dashed, with dropout "
+        f"and noise) and validation (solid). {axes}. "
     )
 
 

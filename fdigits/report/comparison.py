@@ -63,9 +63,8 @@ def comparison(runs: dict[str, Run], tag: str) -> Iterator[Block]:
     all_wrong = regions(sets)[tuple(range(len(sets)))]
     n = len(next(iter(chosen.values())).id_N)
     caption = (
-        f"Test items that {', '.join(chosen)} get wrong; of {n:,} items all of them get "
-        f"{n - len(set.union(*sets)):,} right and {all_wrong:,} wrong. The circles are of equal "
-        f"size: areas mean nothing. {words.brief(*chosen.values())}"
+        f"Test items that each gets wrong; of {n:,}, all get {n - len(set.union(*sets)):,} right "
+        f"and {all_wrong:,} wrong. Areas mean nothing. {words.brief(*chosen.values())}"
     )
     figure = partial(venn, list(chosen), sets)
     yield Picture(f"venn{tag}", figure, "Venn diagram of errors", caption, 440)
@@ -119,9 +118,9 @@ def paired_tests(runs: dict[str, Run]) -> Iterator[Block]:
         numbers=range(2, 6),
     )
     yield Note(
-        "McNemar's exact two-sided test takes the test items as independent; the clustered p is "
-        "the largest of it and of permutation tests that swap the two models in all items of one "
-        "image or recording together. Not corrected for the number of comparisons."
+        "McNemar's exact two-sided test takes items as independent; the clustered p is the largest "
+        "of it and of permutation tests that swap all items of an image or a recording together. "
+        "Not corrected for the number of comparisons."
     )
 
 

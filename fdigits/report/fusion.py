@@ -13,10 +13,7 @@ from fdigits.report.artifacts import Run
 from fdigits.report.page import Block, Heading, Picture, Undrawable
 from fdigits.report.style import INK, PALE, RUNS, STYLE
 
-BEWARE = (
-    "Beware: a weight multiplies an embedding of any length, so a small weight need not mean "
-    "little influence."
-)
+BEWARE = "A small weight need not mean little influence: it multiplies an embedding of any length."
 
 
 def colours_of(modalities: tuple[str, ...]) -> dict[str, str]:
@@ -86,18 +83,14 @@ def weights(runs: dict[str, Run]) -> Iterator[Block]:
     for name, run in runs.items():
         if run.weights_NxM is not None:
             figure = partial(histogram, run.weights_NxM, run.modalities)
-            caption = (
-                f"The learned weights of {len(run.id_N):,} test items; an image or a recording "
-                f"that stands in several items counts in each. {BEWARE} {words.brief(run)}"
-            )
+            caption = f"Of {len(run.id_N):,} test items. {BEWARE} {words.brief(run)}"
             title = f"{name}: learned weights"
             yield Picture(f"weights_{words.slug(name)}", figure, title, caption, 520)
         if run.corruption:
             figure = partial(against_noise, *_corruption(run), run.modalities)
             caption = (
-                "Mean weights and accuracy on test items while Gaussian noise grows on one "
-                "modality and the other stays clean; levels are not evenly spaced, and at most 500 "
-                f"items are followed. The model never met such noise in training. {BEWARE} "
+                "Mean weights and accuracy on at most 500 test items while Gaussian noise, which "
+                "training did not have, grows on one modality. Levels are not evenly spaced. "
                 f"{words.brief(run)}"
             )
             title = f"{name}: weights against noise"

@@ -24,7 +24,7 @@ body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; 
 h1 { font-size: 1.6rem; margin: 0 0 .6rem; }
 h2 { font-size: 1.1rem; margin: 0; display: inline; }
 ul { margin: 0 0 .6rem; padding-left: 1.2rem; }
-li, p, figcaption { max-width: 46rem; }
+p, figcaption { max-width: 46rem; }
 details { border-top: 1px solid #ddd; }
 summary { cursor: pointer; padding: .7rem 0; }
 .wide { overflow-x: auto; }

@@ -45,8 +45,8 @@ def _drawn(name: str, run: Run) -> Picture:
         wrong[: len(rows), digit] = ~run.correct_N[rows]
     judge = "the tuned judge" if "untouched" in run.outputs else "the judge"
     caption = (
-        f"Pictures drawn of test recordings, a column per spoken digit, each of another recording; "
-        f"framed where {judge} reads another digit. {words.brief(run)}"
+        f"Drawn of test recordings, a column per spoken digit; framed where {judge} reads another. "
+        f"{words.brief(run)}"
     )
     figure = partial(sheet, whole, [str(digit) for digit in range(CLASSES)], (), wrong)
     return Picture(f"drawn_{words.slug(name)}", figure, f"{name}: drawn digits", caption, 720)
