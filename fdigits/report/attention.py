@@ -217,7 +217,7 @@ def grad_cam(name: str, run: Run, modality: str) -> Picture:
     caption = (
         f"True → predicted (errors orange): {SHOWN[modality]}, where the {modality} encoder's last "
         "convolution raised the predicted digit's score, each map scaled to a maximum of 1. "
-        f"Beware: that is not what the digit is, and a map of zeros found nothing. {words.brief(run)}"
+        f"Beware: it is not what the digit is, and zeros found nothing. {words.brief(run)}"
     )
     return _laid_over(name, run, modality, map_K, "gradcam", modality, (0, 1), "Grad-CAM", caption)
 
