@@ -219,7 +219,7 @@ def grad_cam(name: str, run: Run, modality: str) -> Picture:
         "where the last convolution of the "
         f"{modality} encoder speaks for the predicted digit, each map scaled to a maximum of 1. "
         "Beware: a map shows what raised this score, not what the digit is, and is as coarse as "
-        f"the convolution's output; one that is 0 everywhere found nothing. {words.setting(run)}"
+        f"the convolution's output; one that is 0 everywhere found nothing. {words.brief(run)}"
     )
     return _laid_over(name, run, modality, map_K, "gradcam", modality, (0, 1), "Grad-CAM", caption)
 
@@ -238,7 +238,7 @@ def attention(name: str, run: Run, path: str) -> Picture:
         f"One test item of each digit, titled true → predicted (errors orange): {SHOWN[modality]}, "
         f"{what}. Beware: colours end at the 1% and 99% quantiles of all these maps, which may lie "
         "close together, and a place that counts much need not speak for the digit. "
-        f"{words.setting(run)}"
+        f"{words.brief(run)}"
     )
     limits = tuple(np.quantile(map_K, (0.01, 0.99)).tolist())
     return _laid_over(name, run, modality, map_K, "attention", path, limits, meaning, caption)
@@ -274,7 +274,7 @@ def channel_weights(name: str, run: Run, path: str) -> Picture:
         f"The weight of each of {map_K.shape[1]} channels, mean over {len(label_K)} test items by "
         "their true digit: columns that differ from row to row tell digits apart, a column of one "
         "colour only scales its channel. Beware: few items a digit, and colours end at the least "
-        f"and greatest mean. {words.setting(run)}"
+        f"and greatest mean. {words.brief(run)}"
     )
     title = f"{name}: channel weights, {path}"
     file = f"attention_{words.slug(name)}_{words.slug(path)}"

@@ -46,7 +46,7 @@ def _reconstructions(name: str, run: Run) -> Picture:
     caption = (
         "MFCC of one test recording of each digit, and below what the autoencoder makes of it: "
         "frames to the right, coefficients upwards, standard deviations from the training part's "
-        f"mean; colours end at three, padding is 0. {words.setting(run)}"
+        f"mean; colours end at three, padding is 0. {words.brief(run)}"
     )
     file = f"reconstructions_{words.slug(name)}"
     return Picture(file, figure, f"{name}: reconstructions", caption, 720)
@@ -107,7 +107,7 @@ def by_bottleneck(runs: dict[str, Run], figure: str, title: str) -> Iterator[Pic
     caption = (
         f"{title} on the test part by the width of the bottleneck: a dot for each run, a line "
         f"through the means{', dashed what the paper reports' if papers else ''}. "
-        f"{words.settings({name: run for name, run in runs.items() if bottleneck(run)})}"
+        f"{words.brief(*drawn)}"
     )
     draw = partial(against, lines, papers, title.lower())
     yield Picture(f"{figure}_by_bottleneck", draw, f"{title} by bottleneck", caption, 520)

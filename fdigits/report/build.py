@@ -18,8 +18,8 @@ from fdigits.report import (
     words,
 )
 from fdigits.report.artifacts import Run, load
-from fdigits.report.page import Block, Heading, Note, Picture, publish, sound
-from fdigits.report.results import Runs, by_task, results
+from fdigits.report.page import Block, Heading, Items, Note, Picture, publish, sound
+from fdigits.report.results import MOST, Runs, by_task, results, settings
 
 PAGES: dict[str, Callable[[Runs, bool], Iterator[Block]]] = {  # task -> the blocks of its own
     "classify": classify.blocks,
@@ -67,25 +67,28 @@ def build(paths: list[Path], out: Path, apart: bool) -> Path:
     loaded = [load(path) for path in paths]
     runs = dict(zip(words.labels(loaded), loaded, strict=True))
     subject = "; ".join(runs) if len(runs) <= 3 else f"{len(runs)} runs"
-    own = [*sound(own_blocks(runs, apart))]  # first: it refuses runs that cannot be compared
-    before = [*sound(results(runs)), *sound(samples(runs)), *sound(learning(runs))]
-    blocks = [*before, *own, *sound(maps(runs))]
+    own = own_blocks(runs, apart)  # first: it refuses runs that cannot be compared
+    leading = {task: [block for block in page if isinstance(block, Picture)][:1]
+               for task, page in own.items()}  # fmt: skip
+    rest = [block for page in own.values() for block in page if [block] not in leading.values()]
+    before = [*sound(results(runs, leading)), *sound(samples(runs)), *sound(learning(runs))]
+    blocks = [*before, *rest, *sound(maps(runs))]
     try:
         return publish(f"fdigits report: {subject}", blocks, out)
     except OSError as error:
         raise UserError(f"cannot write the report into {out}: {error}") from error
 
 
-def own_blocks(runs: Runs, apart: bool) -> Iterator[Block]:
-    """What the tasks of the runs add to their page."""
-    for task, some in by_task(runs).items():
-        if task in PAGES:
-            yield from PAGES[task](some, apart)
+def own_blocks(runs: Runs, apart: bool) -> dict[str, list[Block]]:
+    """What each task adds to the page, its picture that says most before its others."""
+    pages = by_task(runs).items()
+    return {task: [*sound(PAGES[task](some, apart))] for task, some in pages if task in PAGES}
 
 
 def samples(runs: Runs) -> Iterator[Block]:
-    """Inputs of each modality and augmentations, of each data set once, where runs left some."""
-    found = []
+    """Many settings at length; inputs and augmentations of each data set, where runs left some."""
+    told = settings(runs)
+    found: list[Block] = [Items(told)] if len(told) > MOST else []
     for name in dict.fromkeys(run.config["data"]["name"] for run in runs.values()):
         of_data = [run for run in runs.values() if run.config["data"]["name"] == name]
         labelled = [run for run in of_data if run.label_N is not None]
@@ -103,7 +106,7 @@ def _sample(run: Run, modality: str) -> Picture:
     label_M = np.zeros(len(held), int)
     label_M[run.rows(modality)] = run.label_N
     title = MODALITIES[modality].title
-    caption = f"{caption.format(*held.shape)} {words.setting(run)}"
+    caption = f"{caption.format(*held.shape)} {words.brief(run)}"
     file = f"{words.slug(run.config['data']['name'])}_{words.slug(title)}"
     title = f"{title[0].upper()}{title[1:]} of {words.data(run)}"
     return Picture(file, partial(draw, held, label_M), title, caption, 720)
@@ -113,7 +116,7 @@ def _augmented(run: Run) -> Picture:
     shown = run.augmentations
     caption = (
         "One test image and what each augmentation makes of it, at full strength, combined "
-        f"at the run's. {words.setting(run)}"
+        f"at the run's. {words.brief(run)}"
     )
     figure = partial(figures.augmentations, shown["name"].tolist(), shown["image"])
     file = f"{words.slug(run.config['data']['name'])}_augmentations"
@@ -136,7 +139,7 @@ def learning(runs: Runs) -> Iterator[Block]:
         if len(losses) > 1:
             caption += "Losses of different kinds cannot be compared. "
         file = "curves" if alone else f"curves_{words.slug(task)}"
-        yield Picture(file, figure, title, caption + words.settings(some), 720)
+        yield Picture(file, figure, title, caption + words.brief(*some.values()), 720)
 
 
 def _curves_caption(names: list[str], loss: str) -> str:
@@ -167,7 +170,7 @@ def _map(name: str, run: Run, encoder: str) -> Block:
     rows = embeddings.choose(source_N)
     embedding_KxD = run.embeddings[encoder][rows]
     total = len(np.unique(source_N))
-    caption = f"{embeddings.caption(encoder, embedding_KxD.shape, total)} {words.setting(run)}"
+    caption = f"{embeddings.caption(encoder, embedding_KxD.shape, total)} {words.brief(run)}"
     file = f"map_{words.slug(name)}_{words.slug(encoder)}"
     figure = partial(embeddings.figure, embedding_KxD, run.label_N[rows])
     return Picture(file, figure, title, caption, 720)

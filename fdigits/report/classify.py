@@ -34,7 +34,7 @@ def confusions(runs: dict[str, Run]) -> Iterator[Block]:
         counts = figures.confusion_counts(run.label_N, run.predicted_N)
         caption = (
             "Counts of test items, a row per true digit, with the recall of each digit; the "
-            f"errors' shade is their share of the row. {words.setting(run)}"
+            f"errors' shade is their share of the row. {words.brief(run)}"
         )
         figure = partial(figures.confusion, counts)
         yield Picture(f"confusion_{words.slug(name)}", figure, f"Confusion of {name}", caption, 520)

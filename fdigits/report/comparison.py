@@ -65,7 +65,7 @@ def comparison(runs: dict[str, Run], tag: str) -> Iterator[Block]:
     caption = (
         f"Test items that {', '.join(chosen)} get wrong; of {n:,} items all of them get "
         f"{n - len(set.union(*sets)):,} right and {all_wrong:,} wrong. The circles are of equal "
-        f"size: areas mean nothing. {words.settings(chosen)}"
+        f"size: areas mean nothing. {words.brief(*chosen.values())}"
     )
     figure = partial(venn, list(chosen), sets)
     yield Picture(f"venn{tag}", figure, "Venn diagram of errors", caption, 440)
@@ -102,7 +102,7 @@ def image_errors(runs: dict[str, Run], name: str, run: Run, tag: str) -> Iterato
     )
     caption = (
         f"{len(rows)} of the {len(wrong)} test images that {name} gets wrong, its surest errors "
-        f"first, with each model's prediction: ✓ right, ✗ wrong. {words.settings(runs)}"
+        f"first, with each model's prediction: ✓ right, ✗ wrong. {words.brief(*runs.values())}"
     )
     yield Picture(f"errors{tag}", figure, f"Errors of {name}", caption, 720)
 

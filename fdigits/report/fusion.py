@@ -88,7 +88,7 @@ def weights(runs: dict[str, Run]) -> Iterator[Block]:
             figure = partial(histogram, run.weights_NxM, run.modalities)
             caption = (
                 f"The learned weights of {len(run.id_N):,} test items; an image or a recording "
-                f"that stands in several items counts in each. {BEWARE} {words.setting(run)}"
+                f"that stands in several items counts in each. {BEWARE} {words.brief(run)}"
             )
             title = f"{name}: learned weights"
             yield Picture(f"weights_{words.slug(name)}", figure, title, caption, 520)
@@ -98,7 +98,7 @@ def weights(runs: dict[str, Run]) -> Iterator[Block]:
                 "Mean weights and accuracy on test items while Gaussian noise grows on one "
                 "modality and the other stays clean; levels are not evenly spaced, and at most 500 "
                 f"items are followed. The model never met such noise in training. {BEWARE} "
-                f"{words.setting(run)}"
+                f"{words.brief(run)}"
             )
             title = f"{name}: weights against noise"
             yield Picture(f"corruption_{words.slug(name)}", figure, title, caption, 720)

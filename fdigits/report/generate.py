@@ -31,12 +31,12 @@ def blocks(runs: dict[str, Run], apart: bool) -> Iterator[Block]:
 
 def _sheets(name: str, run: Run, left: dict[str, np.ndarray]) -> Iterator[Picture]:
     slug = words.slug(name)
-    caption = f"Row d is digit d; a column is one noise for all digits. {words.setting(run)}"
+    caption = f"Row d is digit d; a column is one noise for all digits. {words.brief(run)}"
     figure = partial(sheet, left["image"], (), DIGITS)
     yield Picture(f"drawn_{slug}", figure, f"{name}: drawn digits", caption, 620)
     caption = (
         "The training picture that is nearest to each of the drawn ones, pixel by pixel: a "
-        f"generator that only repeats would draw the same sheet. {words.setting(run)}"
+        f"generator that only repeats would draw the same sheet. {words.brief(run)}"
     )
     figure = partial(sheet, left["nearest"], (), DIGITS)
     yield Picture(f"nearest_{slug}", figure, f"{name}: nearest training pictures", caption, 620)
@@ -47,7 +47,7 @@ def _over_epochs(name: str, run: Run) -> Picture:
     places = np.unique(np.linspace(0, len(epochs) - 1, EPOCHS).round().astype(int))
     chosen = [epochs[place] for place in places]
     image = np.stack([run.samples[epoch][:, 0] for epoch in chosen], 1)
-    caption = f"Row d is digit d from the same noise, a column per epoch. {words.setting(run)}"
+    caption = f"Row d is digit d from the same noise, a column per epoch. {words.brief(run)}"
     figure = partial(sheet, image, [str(epoch) for epoch in chosen], DIGITS)
     slug = words.slug(name)
     return Picture(f"epochs_{slug}", figure, f"{name}: drawn digits over epochs", caption, 720)

@@ -46,7 +46,7 @@ def _drawn(name: str, run: Run) -> Picture:
     judge = "the tuned judge" if "untouched" in run.outputs else "the judge"
     caption = (
         f"Pictures drawn of test recordings, a column per spoken digit, each of another recording; "
-        f"framed where {judge} reads another digit. {words.setting(run)}"
+        f"framed where {judge} reads another digit. {words.brief(run)}"
     )
     figure = partial(sheet, whole, [str(digit) for digit in range(CLASSES)], (), wrong)
     return Picture(f"drawn_{words.slug(name)}", figure, f"{name}: drawn digits", caption, 720)
@@ -56,7 +56,7 @@ def _draws(name: str, run: Run, left: dict[str, np.ndarray]) -> Picture:
     noise = "styles" if "heard" in run.outputs else "points of the sound's Gaussian"
     caption = (
         f"Each row is one test recording of a digit, drawn with {left['image'].shape[1]} {noise}, "
-        f"the same in no two pictures. {words.setting(run)}"
+        f"the same in no two pictures. {words.brief(run)}"
     )
     figure = partial(sheet, left["image"], (), left["digit"].astype(str).tolist())
     title = f"{name}: several drawings of one recording"
@@ -67,7 +67,7 @@ def _walks(name: str, run: Run, left: dict[str, np.ndarray]) -> Picture:
     ends = [f"{one} to {other}" for one, other in left["between"]]
     caption = (
         "From one test recording to another in even steps of what the sound tells the decoder"
-        f"{'; the style stays' if 'heard' in run.outputs else ''}. {words.setting(run)}"
+        f"{'; the style stays' if 'heard' in run.outputs else ''}. {words.brief(run)}"
     )
     figure = partial(sheet, left["image"], (), ends)
     title = f"{name}: walks between two recordings"
