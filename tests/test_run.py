@@ -89,6 +89,7 @@ def test_a_workdir_of_another_config_is_refused_with_the_fields(finished):
     assert "seed: 0 there, 1 here" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_killed_in_mid_epoch_and_started_again_equals_the_unbroken_run(finished, tmp_path):
     flags = [*SMALL, f"--workdir={tmp_path}"]
     process = subprocess.Popen(command(*flags), cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -215,6 +216,7 @@ runpy.run_path("launch.py", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_the_prepared_cache_alone_trains_and_tests_the_same(tmp_path):
     """Without the sources, TensorFlow, librosa or scikit-learn: same numbers to rounding."""
     rng = np.random.default_rng(0)

@@ -82,6 +82,7 @@ def test_the_codes_are_what_the_first_stage_makes(finished):
     np.testing.assert_allclose(examples.arrays["code"], codes, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_equals_the_unbroken_run(finished, tmp_path):
     command = [sys.executable, "-m", "tests.tasks.made_up", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
