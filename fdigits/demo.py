@@ -36,7 +36,8 @@ from fdigits.recogniser import Recogniser, Recognition, hear
 LARGEST = "10mb"  # of an upload
 SHOWN = 168  # pixels, of a picture's side
 ENDS = 50.0  # dB below the loudest moment at which a word's picture is black
-STYLE = (Path(__file__).parent / "demo.css").read_text()
+STYLE, PEN = (Path(__file__).with_suffix(end).read_text() for end in (".css", ".js"))
+CANVAS = "<canvas width=420 height=420 aria-label='draw a digit'></canvas><button>Clear</button>"
 NAMES = {"image": "picture", "word": "word"}
 EMPTY = "<p class='fd-hint'>Draw a digit, or say one: the answer appears here.</p>"
 Inputs = Mapping[str, np.ndarray]
@@ -50,10 +51,11 @@ class Page:
         self.drawer = Drawer(drawer) if drawer else None
         self._cameras = {}
 
-    def warm(self) -> None:
-        """Compiles all that an answer needs, which takes seconds."""
-        sample = bundled.FOLDER / bundled.SAMPLES / "7"
-        self.answer(sample.with_suffix(".png"), sample.with_suffix(".wav"))
+    def warm(self, folder: Path) -> None:
+        """Compiles and imports all that an answer needs, which takes seconds."""
+        sample, large = bundled.FOLDER / bundled.SAMPLES / "7", folder / "warm.png"
+        Image.open(sample.with_suffix(".png")).resize((280, 280)).save(large)
+        self.answer(large, sample.with_suffix(".wav"))
 
     def answer(self, picture: Path | None, recording: Path | None) -> str:
         """HTML; what a person can mend is told in it."""
@@ -72,7 +74,7 @@ class Page:
         yield "<div class='fd-bars'>" + "".join(self._bars(found)) + "</div>"
         inputs = {name: x for one in read.values() for name, x in one.inputs.items()}
         yield "<div class='fd-views'>" + "".join(self._views(inputs)) + "</div>"
-        if weights := self._weights(inputs):
+        if (weights := self._weights(inputs)) and len(inputs) > 1:
             yield f"<p class='fd-note'>Weights of the fusion: {weights}.</p>"
         if self.drawer and recording:
             yield figure("the digit that it draws", self.drawer.drawn(recording))
@@ -91,7 +93,8 @@ class Page:
             if name == "word":
                 yield figure("the word's spectrum", loud(x))
             shown = seen(name, x)
-            yield figure(f"the {title} as the model reads it", features.colour(shown))
+            coloured = grey(shown) if name == "image" else features.colour(shown)
+            yield figure(f"the {title} as the model reads it", coloured)
             if name in maps:
                 yield figure(f"what speaks for the answer: {title}", over(shown, maps[name][0]))
 
@@ -138,7 +141,12 @@ class Drawer:
         heard = hear(recording, self.trained.task.given).inputs
         arrays = self.trained.arrays({name: x[None] for name, x in heard.items()})
         outputs = self._evaluate(self.trained.params, self.trained.batch_stats, arrays)
-        return np.repeat(np.asarray(outputs["picture"])[0, ..., None], 3, -1)
+        return grey(np.asarray(outputs["picture"])[0])
+
+
+def grey(picture: np.ndarray) -> np.ndarray:
+    """[h, w] -> [h, w, 3]."""
+    return np.repeat(picture[..., None], 3, -1)
 
 
 def seen(name: str, x: np.ndarray) -> np.ndarray:
@@ -174,9 +182,8 @@ def over(shown: np.ndarray, cam: np.ndarray) -> np.ndarray:
     cam = cam.T if shown.shape[0] < shown.shape[1] else cam  # time runs to the right
     size = shown.shape[::-1]
     heat = np.asarray(Image.fromarray(np.float32(cam)).resize(size, Image.Resampling.BILINEAR))
-    grey = np.repeat(shown[..., None], 3, -1).astype(np.float32)
     share = 0.75 * heat.clip(0, 1)[..., None]
-    return np.uint8(grey * (1 - share) + share * np.array([255, 120, 0]))
+    return np.uint8(grey(shown) * (1 - share) + share * np.array([255, 120, 0]))
 
 
 def figure(title: str, picture: np.ndarray) -> str:
@@ -192,12 +199,17 @@ def figure(title: str, picture: np.ndarray) -> str:
     )
 
 
+def percent(p: float) -> str:
+    """A probability, none of which is certain."""
+    return "> 99.9 %" if 0.999 < p <= 1 else "< 0.1 %" if p < 0.001 else f"{100 * p:.1f} %"
+
+
 def bars(title: str, probabilities: tuple[float, ...]) -> str:
     """Ten bars."""
     best = int(np.argmax(probabilities))
     rows = "".join(
         f"<div class='fd-bar{' fd-best' if digit == best else ''}'><b>{digit}</b>"
-        f"<i><s style='width:{100 * p:.1f}%'></s></i><span>{100 * p:.1f} %</span></div>"
+        f"<i><s style='width:{100 * p:.1f}%'></s></i><span>{html.escape(percent(p))}</span></div>"
         for digit, p in enumerate(probabilities[:CLASSES])
     )
     return f"<section data-kind='{title}'><h3>{title}</h3>{rows}</section>"
@@ -206,8 +218,8 @@ def bars(title: str, probabilities: tuple[float, ...]) -> str:
 def answered(found: Recognition) -> str:
     """The digit, large, and how sure."""
     digit = "–" if found.digit is None else found.digit
-    sure = "no digit" if found.digit is None else f"{100 * max(found.probabilities):.1f} % sure"
-    return f"<div class='fd-answer' data-digit='{digit}'><b>{digit}</b><span>{sure}</span></div>"
+    sure = "no digit" if found.digit is None else f"{percent(max(found.probabilities))} sure"
+    return f"<div class='fd-answer' data-digit='{digit}'><b>{digit}</b><span>{html.escape(sure)}</span></div>"
 
 
 def warned(texts: list[str]) -> str:
@@ -222,35 +234,26 @@ def named(text: str, *files: Path | None) -> str:
     return text
 
 
-def inked(drawing: dict | None, folder: Path) -> Path | None:
-    """The file of a drawing, or None where nothing is drawn."""
-    if not drawing or drawing["composite"] is None or not drawing["composite"][..., 3].any():
+def inked(drawing: str | None, folder: Path) -> Path | None:
+    """The file of a drawing, which comes as the URL of a PNG, or None where nothing is drawn."""
+    content = base64.b64decode((drawing or "").partition(",")[2])
+    if not content:
         return None
-    with tempfile.NamedTemporaryFile(dir=folder, prefix="drawing", suffix=".png") as file:
-        path = Path(file.name)
-    Image.fromarray(drawing["composite"]).save(path, compress_level=1)
-    return path
+    handle, path = tempfile.mkstemp(".png", "drawing", folder)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    return Path(path)
+
+
+def as_it_came(component):
+    """Lets a component give its file unread: fdigits says itself what is wrong with it."""
+    component.preprocess = lambda payload: payload and payload.path
+    return component
 
 
 def blocks(page: Page, folder: Path):
     """The page's elements."""
     import gradio as gr
-
-    class Picture(gr.Image):
-        """Gives the file as it came: fdigits says itself what is wrong with it."""
-
-        is_template = True
-
-        def preprocess(self, payload):
-            return payload and payload.path
-
-    class Recording(gr.Audio):
-        """As `Picture`."""
-
-        is_template = True
-
-        def preprocess(self, payload):
-            return payload and payload.path
 
     def answer(drawing, picture, recording) -> str:
         drawn = None if picture else inked(drawing, folder)
@@ -261,23 +264,14 @@ def blocks(page: Page, folder: Path):
             if drawn:
                 drawn.unlink(missing_ok=True)
 
-    with gr.Blocks(title="fdigits", analytics_enabled=False) as made:
+    with gr.Blocks(title="fdigits", analytics_enabled=False, fill_width=True) as made:
         gr.HTML("<h1>Write a digit, say a digit</h1>")
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320):
                 with gr.Tab("Draw"):
-                    drawing = gr.Sketchpad(
-                        show_label=False,
-                        canvas_size=(360, 360),
-                        layers=False,
-                        transforms=(),
-                        sources=(),
-                        buttons=[],
-                        brush=gr.Brush(default_size=18, colors=["#111"], color_mode="fixed"),
-                        elem_id="drawing",
-                    )
+                    drawing = gr.HTML("", html_template=CANVAS, js_on_load=PEN, elem_id="drawing")
                 with gr.Tab("Upload or photograph"):
-                    picture = Picture(
+                    picture = gr.Image(
                         sources=["upload", "webcam"],
                         type="filepath",
                         show_label=False,
@@ -285,16 +279,16 @@ def blocks(page: Page, folder: Path):
                         elem_id="picture",
                     )
                     gr.HTML("<p class='fd-note'>It goes before a drawing. At most 10 MB.</p>")
-                recording = Recording(
+                recording = gr.Audio(
                     sources=["microphone", "upload"],
                     type="filepath",
                     label="one word, zero to nine",
                     buttons=[],
                     elem_id="recording",
                 )
-            with gr.Column(min_width=320):
+            with gr.Column(min_width=320, scale=2):
                 told = gr.HTML(EMPTY, elem_id="answer")
-        given = [drawing, picture, recording]
+        given = [drawing, as_it_came(picture), as_it_came(recording)]
         for one in given:
             one.change(answer, given, told, show_progress="hidden", trigger_mode="always_last")
     return made
@@ -305,8 +299,10 @@ def serve(page: Page, host: str, port: int | None, folder: Path) -> None:
     import gradio as gr
 
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
-    threading.Thread(target=page.warm, daemon=True).start()
-    _, url, _ = blocks(page, folder).launch(
+    warming = threading.Thread(target=page.warm, args=(folder,))
+    warming.start()
+    made = blocks(page, folder)
+    _, url, _ = made.launch(
         server_name=host,
         server_port=port,
         share=False,
@@ -320,7 +316,11 @@ def serve(page: Page, host: str, port: int | None, folder: Path) -> None:
         css=STYLE,
     )
     print(f"open {url}   (Ctrl-C ends)", flush=True)
-    threading.Event().wait()
+    try:
+        threading.Event().wait()
+    finally:
+        made.close(verbose=False)
+        warming.join()  # JAX aborts where it is left compiling
 
 
 @exit_cleanly
@@ -334,8 +334,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="fdigits-", ignore_cleanup_errors=True) as folder:
-        # Read when Gradio is imported.
         os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["MPLCONFIGDIR"] = folder  # Gradio's, which asks for Matplotlib
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         try:
             import gradio  # noqa: F401
