@@ -150,9 +150,9 @@ def grey(picture: np.ndarray) -> np.ndarray:
 
 
 def seen(name: str, x: np.ndarray) -> np.ndarray:
-    """One input as a picture [h, w] uint8: of a word its cepstra, time to the right."""
+    """One input as a picture [h, w] uint8: of a word its cepstra's size, time to the right."""
     if name == "word":
-        x = np.asarray(_cepstra(x[None]))[0]
+        x = np.abs(_cepstra(x[None])[0])  # 0: as the word is on average, or quiet
     if x.dtype == np.uint8:
         return x
     x = np.atleast_2d(x).T
@@ -219,7 +219,8 @@ def answered(found: Recognition) -> str:
     """The digit, large, and how sure."""
     digit = "–" if found.digit is None else found.digit
     sure = "no digit" if found.digit is None else f"{percent(max(found.probabilities))} sure"
-    return f"<div class='fd-answer' data-digit='{digit}'><b>{digit}</b><span>{html.escape(sure)}</span></div>"
+    told = f"<b>{digit}</b><span>{html.escape(sure)}</span>"
+    return f"<div class='fd-answer' data-digit='{digit}'>{told}</div>"
 
 
 def warned(texts: list[str]) -> str:
@@ -290,7 +291,9 @@ def blocks(page: Page, folder: Path):
                 told = gr.HTML(EMPTY, elem_id="answer")
         given = [drawing, as_it_came(picture), as_it_came(recording)]
         for one in given:
-            one.change(answer, given, told, show_progress="hidden", trigger_mode="always_last")
+            one.change(
+                answer, given, told, queue=False, show_progress="hidden", trigger_mode="always_last"
+            )
     return made
 
 
