@@ -11,12 +11,15 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from fdigits import demo
+from fdigits import demo, tasks
 from fdigits.data.corpora import bundled
 from fdigits.errors import UserError
+from fdigits.tasks.task import blank_batch
+from tests.test_systems import short
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = bundled.FOLDER / bundled.SAMPLES
@@ -72,6 +75,20 @@ def test_a_drawer_that_draws_nothing_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(demo.trained, "load", lambda run: found)
     with pytest.raises(UserError, match="draws nothing"):
         demo.Drawer(tmp_path)
+
+
+def test_a_drawer_draws_what_it_hears(tmp_path, monkeypatch):
+    config = short("sound_to_image")
+    task = tasks.make(config)
+    made = jax.jit(task.init)(jax.random.key(0), blank_batch(task.reads))
+    width = 40 if task.sound == "mean_mfcc" else 13
+    statistics = {"mean": [0.0] * width, "std": [1.0] * width, "length": 40}
+    weights = made["params"], made.get("batch_stats", {})
+    found = demo.trained.Trained(config, task, *weights, statistics, tmp_path)
+    monkeypatch.setattr(demo.trained, "load", lambda run: found)
+    drawn = demo.Page(None, tmp_path)
+    assert drawn.drawer.drawn(RECORDING).shape == (28, 28, 3)
+    assert "the digit that it draws" in drawn.answer(None, RECORDING)
 
 
 @pytest.fixture(scope="module")
@@ -184,14 +201,18 @@ def test_a_drawn_seven_and_a_spoken_one(browser, served):
     opened(browser, served[0])
     time.sleep(6)  # it compiles
     drawn(browser, SEVEN)
-    start = time.time()
     assert wait(lambda: answer(browser)) == "7" and shown(browser) == ["picture"]
+    find(browser, "#drawing button")[0].click()
+    wait(lambda: not find(browser, ".fd-answer"))
+    drawn(browser, SEVEN)
+    start = time.time()
+    assert wait(lambda: answer(browser)) == "7"
     print(f"answered in {time.time() - start:.2f} s")
     upload(browser, UPLOAD_SOUND, "#recording", RECORDING)
     wait(lambda: shown(browser) == ["picture", "recording", "both"])
     assert answer(browser) == "7"
     keep(browser, "demo", 1280, 960)
-    keep(browser, "demo-phone", 400, 2300)
+    keep(browser, "demo-phone", 400, 1880)
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert browser.execute_script(wide) <= 0
     find(browser, "#drawing button")[0].click()
