@@ -50,6 +50,7 @@ class Page:
         self.recognise = Recogniser(run)
         self.drawer = Drawer(drawer) if drawer else None
         self._cameras = {}
+        self._outputs = jax.jit(self.recognise.trained.task.evaluate)
 
     def warm(self, folder: Path) -> None:
         """Compiles and imports all that an answer needs, which takes seconds."""
@@ -113,14 +114,15 @@ class Page:
 
     def _weights(self, inputs: Inputs) -> str:
         """Of experts what their opinions are raised to; of a weighted fusion this pair's."""
-        params = self.recognise.trained.params
-        trusts = {name: params.get(f"{name}_trust") for name in inputs}
-        told = [
-            f"{NAMES.get(name, name)} {np.exp(trust):.2f}"
-            for name, trust in trusts.items()
-            if trust is not None
-        ]
-        return ", ".join(told)
+        model = self.recognise.trained
+        trusts = {name: model.params.get(f"{name}_trust") for name in inputs}
+        found = {name: np.exp(x) for name, x in trusts.items() if x is not None}
+        if not found:
+            arrays = model.arrays({name: x[None] for name, x in inputs.items()})
+            outputs = self._outputs(model.params, model.batch_stats, arrays)
+            if "weights" in outputs:
+                found = dict(zip(arrays, np.asarray(outputs["weights"])[0], strict=True))
+        return ", ".join(f"{NAMES.get(name, name)} {x:.2f}" for name, x in found.items())
 
 
 class Drawer:

@@ -77,18 +77,29 @@ def test_a_drawer_that_draws_nothing_is_one_line(tmp_path, monkeypatch):
         demo.Drawer(tmp_path)
 
 
-def test_a_drawer_draws_what_it_hears(tmp_path, monkeypatch):
-    config = short("sound_to_image")
+def random(system, monkeypatch, folder, **fields):
+    """Lets `trained.load` give a model with random weights."""
+    config = short(system, **fields)
     task = tasks.make(config)
     made = jax.jit(task.init)(jax.random.key(0), blank_batch(task.reads))
-    width = 40 if task.sound == "mean_mfcc" else 13
-    statistics = {"mean": [0.0] * width, "std": [1.0] * width, "length": 40}
+    statistics = {"mean": [0.0] * 13, "std": [1.0] * 13}
     weights = made["params"], made.get("batch_stats", {})
-    found = demo.trained.Trained(config, task, *weights, statistics, tmp_path)
+    found = demo.trained.Trained(config, task, *weights, statistics, folder)
     monkeypatch.setattr(demo.trained, "load", lambda run: found)
+
+
+def test_a_drawer_draws_what_it_hears(tmp_path, monkeypatch):
+    random("sound_to_image", monkeypatch, tmp_path, model__sound="audio")
     drawn = demo.Page(None, tmp_path)
     assert drawn.drawer.drawn(RECORDING).shape == (28, 28, 3)
     assert "the digit that it draws" in drawn.answer(None, RECORDING)
+
+
+def test_a_weighted_fusion_tells_the_weights_of_the_pair(tmp_path, monkeypatch):
+    random("weighted_fusion", monkeypatch, tmp_path)
+    told = demo.Page(tmp_path, None).answer(PICTURE, RECORDING)
+    assert kinds(told) == ["answer"]
+    assert re.search(r"fusion: picture 0\.\d\d, audio 0\.\d\d\.", told)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +161,17 @@ def find(browser, selector):
     return browser.find_elements("css selector", selector)
 
 
+def listens(port) -> set[str]:
+    """The local addresses at which a port is open, in Linux' notation; 0100007F is 127.0.0.1."""
+    rows = [
+        row.split()
+        for file in ("tcp", "tcp6")
+        for row in Path(f"/proc/net/{file}").read_text().splitlines()
+    ]
+    places = [row[1].split(":") for row in rows if row[3] == "0A"]
+    return {host for host, number in places if int(number, 16) == int(port)}
+
+
 def opened(browser, address):
     browser.get(address)
     wait(lambda: find(browser, "#drawing canvas") and find(browser, "#recording"))
@@ -200,6 +222,7 @@ def keep(browser, name, width, height):
 def test_a_drawn_seven_and_a_spoken_one(browser, served):
     opened(browser, served[0])
     time.sleep(6)  # it compiles
+    assert listens(served[0].rpartition(":")[2]) == {"0100007F"}
     drawn(browser, SEVEN)
     assert wait(lambda: answer(browser)) == "7" and shown(browser) == ["picture"]
     find(browser, "#drawing button")[0].click()
