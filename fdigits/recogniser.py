@@ -48,7 +48,7 @@ class Recognition(Opinion):
         return dataclasses.asdict(self)
 
 
-class _Read(NamedTuple):
+class Read(NamedTuple):
     """A person's file as models read it."""
 
     inputs: dict[str, np.ndarray]  # modality -> one item, as a corpus holds it
@@ -83,7 +83,15 @@ class Recogniser:
           UserError: neither is given, or none can be read; what the run reads is not given or
             cannot be read, and it was not trained to do without.
         """
-        read = self._read(picture, recording)
+        return self.judged(self.read(picture, recording), picture, recording)
+
+    def judged(
+        self,
+        read: Mapping[str, Read],
+        picture: Path | str | None = None,
+        recording: Path | str | None = None,
+    ) -> Recognition:
+        """As a call, of files that are `read` already."""
         opinions = {kind: self._opinion(kind, one) for kind, one in read.items() if self._alone}
         warnings = [f"{kind}: {text}" for kind, one in read.items() for text in one.warnings]
         warnings += [
@@ -118,8 +126,12 @@ class Recogniser:
         """Whether one modality is enough."""
         return not self.trained.task.given or len(self._sources) == 1
 
-    def _read(self, picture, recording) -> dict[str, _Read]:
-        """What the model reads of the files: "picture", "recording"."""
+    def read(self, picture, recording) -> dict[str, Read]:
+        """What the model reads of the files: "picture", "recording".
+
+        Raises:
+          UserError: as a call.
+        """
         wanted = set(self._sources)
         readers = {}
         if picture is not None and "image" in wanted:
@@ -142,7 +154,7 @@ class Recogniser:
             raise UserError(f"{self.trained.config.name} reads a {kinds}: give one")
         return read
 
-    def _opinion(self, kind: str, one: _Read) -> Opinion:
+    def _opinion(self, kind: str, one: Read) -> Opinion:
         p_V = self.probabilities(one.inputs)
         return _opinion(p_V, one.digit and p_V.max() >= self.least.get(kind, 0))
 
@@ -169,17 +181,17 @@ def _opinion(p_V: np.ndarray, digit: bool) -> Opinion:
     return Opinion(int(p_V.argmax()) if digit else None, tuple(map(float, p_V)))
 
 
-def see(picture: Path) -> _Read:
+def see(picture: Path) -> Read:
     """A picture in MNIST's form.
 
     Raises:
       UserError: it cannot be read.
     """
     seen = pictures.read(picture)
-    return _Read({"image": seen.image}, seen.digit, seen.warnings)
+    return Read({"image": seen.image}, seen.digit, seen.warnings)
 
 
-def hear(recording: Path, wanted: Collection[str]) -> _Read:
+def hear(recording: Path, wanted: Collection[str]) -> Read:
     """A recording as the modalities that are `wanted`.
 
     Raises:
@@ -190,4 +202,4 @@ def hear(recording: Path, wanted: Collection[str]) -> _Read:
     made = {name: HEARD[name](signal, rate, str(recording)) for name in HEARD if name in wanted}
     if "word" in wanted:
         made["word"] = heard.word
-    return _Read(made, heard.digit, mended + heard.warnings)
+    return Read(made, heard.digit, mended + heard.warnings)

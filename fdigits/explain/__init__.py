@@ -1,6 +1,6 @@
 """What a trained model looks at: attention maps, Grad-CAM, and the weights of its fusion."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -35,14 +35,19 @@ def grad_cam(task: Task, state, batch: Mapping) -> Arrays:
       modality -> `[B, h, w]`, each item's map scaled to a maximum of 1 (0 where nothing speaks for
       the score); encoders without convolutions have none, nor has a task without a score.
     """
+    return camera(task, state, batch)(batch)
+
+
+def camera(task: Task, state, batch: Mapping) -> Callable[[Mapping], Arrays]:
+    """`grad_cam` of batches like this one, compiled once."""
     inputs = _inputs(task, batch)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     if jax.eval_shape(lambda: task.explained(task.evaluate(*variables.values(), batch))) is None:
-        return {}
+        return lambda batch: {}
     shapes = jax.eval_shape(lambda: task.model.init(jax.random.key(0), inputs, train=False))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.get("perturbations", {}))
     if not zeros:
-        return {}
+        return lambda batch: {}
 
     def score(perturbations, variables, inputs):
         outputs, seen = task.model.apply(
@@ -54,7 +59,16 @@ def grad_cam(task: Task, state, batch: Mapping) -> Arrays:
         return task.explained(outputs).sum(), seen
 
     explain = jax.jit(jax.grad(score, has_aux=True))
-    gradients, seen = explain(zeros, variables, inputs)
+
+    def look(batch: Mapping) -> Arrays:
+        inputs = _inputs(task, batch)
+        return _maps(task, *explain(zeros, variables, inputs), len(next(iter(inputs.values()))))
+
+    return look
+
+
+def _maps(task: Task, gradients: Mapping, seen: Mapping, items: int) -> Arrays:
+    """modality -> `[B, h, w]` of what `score` left."""
     gradients, activations, found = flatten_dict(gradients), flatten_dict(seen["activations"]), {}
     for encoder, path in last_watched(seen["calls"]).items():
         gradient_BxHxWxC, activation_BxHxWxC = gradients[path], activations[path][0]
@@ -66,7 +80,6 @@ def grad_cam(task: Task, state, batch: Mapping) -> Arrays:
         modality = encoder.removesuffix("_encoder")
         modality = task.model.modality if modality == "encoder" else modality
         # An ear hears changed copies too, behind the words themselves.
-        items = len(next(iter(inputs.values())))
         found[modality] = (cam_BxHxW / np.where(highest > 0, highest, 1))[:items]
     return found
 
