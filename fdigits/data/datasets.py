@@ -269,7 +269,7 @@ _RECORDS = (
         citation="L. Khacef, L. Rodriguez, B. Miramond: Written and Spoken Digits Database for "
         "Multimodal Learning, doi:10.5281/zenodo.4452953",
         needs=f"{', '.join(written_spoken.DATABASE)}; or {', '.join(written_spoken.CLASS_CODE)}; "
-        "or remake it: python -m fdigits.data.corpora.written_spoken",
+        "or remake it: python -m fdigits.data.corpora.written_spoken --out FOLDER",
         doi="10.5281/zenodo.4452953",
         doi_files=written_spoken.DATABASE,
     ),
