@@ -4,7 +4,7 @@ python launch.py --config=configs/hybrid.py [--workdir=DIR] [--config.field=valu
 """
 
 import os
-from pathlib import Path
+import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow only feeds; this says so quietly
@@ -23,14 +23,17 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Where it goes; default runs/<con
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise UserError(f"{arguments[1]!r} is no flag: did you mean --config.{arguments[1]}?")
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # what Orbax's threads meet is raised, too
+    # A full disk under JAX's cache only means that it compiles again next time.
+    warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
     import jax
 
+    from fdigits.files import path_of
     from fdigits.run import run
 
-    jax.config.update("jax_compilation_cache_dir", os.path.expanduser(XLA_CACHE))
+    jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     config = CONFIG.value
-    run(config, Path(WORKDIR.value or f"runs/{config.name}"))
+    run(config, path_of(WORKDIR.value or f"runs/{config.name}"))
 
 
 flags.mark_flag_as_required("config")

@@ -28,6 +28,7 @@ from fdigits.config import DATA, XLA_CACHE
 from fdigits.console import console
 from fdigits.errors import exit_cleanly
 from fdigits.examples import load_splits, resolved
+from fdigits.files import path_of
 from fdigits.models import ears
 from fdigits.recogniser import hear, see
 from fdigits.run import run
@@ -167,8 +168,8 @@ def table(rows: list[dict]) -> Iterator[str]:
 @exit_cleanly
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
-    parser.add_argument("--json", type=Path, required=True, help="file of a line a training")
+    parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
+    parser.add_argument("--json", type=path_of, required=True, help="file of a line a training")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     jax.config.update("jax_compilation_cache_dir", str(Path(XLA_CACHE).expanduser()))

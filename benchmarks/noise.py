@@ -19,7 +19,7 @@ from fdigits.config import DATA
 from fdigits.console import console
 from fdigits.data import pairing, prepare, recordings
 from fdigits.errors import exit_cleanly
-from fdigits.files import write_json
+from fdigits.files import path_of, write_json
 from fdigits.trained import Trained
 
 PAIRS = 1000
@@ -75,10 +75,10 @@ def rows(run: Trained, clean: dict[str, np.ndarray], label: np.ndarray) -> Itera
 @exit_cleanly
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", nargs="?", type=Path, help="workdir of strangers.py:both")
-    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
-    parser.add_argument("--cache", type=Path, default=Path(DATA["cache"]))
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("run", nargs="?", type=path_of, help="workdir of strangers.py:both")
+    parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
+    parser.add_argument("--cache", type=path_of, default=Path(DATA["cache"]))
+    parser.add_argument("--json", type=path_of, help="file for the figures")
     args = parser.parse_args()
     run = trained.load(args.run) if args.run else trained.shipped()
     found = list(rows(run, *pairs(args.data_dir, args.cache.expanduser())))

@@ -1,5 +1,7 @@
-"""The models in PyTorch (`twins/`), trained by a plain eager loop: the peers of `steps.py`."""
+"""The models in PyTorch (`twins/`), trained by a plain loop: the peers of `steps.py`."""
 
+import os
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from benchmarks import twins
 from benchmarks.twins import gan
 from fdigits.config import choose
+from fdigits.errors import UserError
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -56,8 +59,51 @@ def runner(
     """A call that takes one training step per batch and returns how many it took.
 
     Loss, noise, clipping and optimizer as the config's. The batches hold what the task's `inputs`
-    gives, before noise, and labels, and lie on the device beforehand.
+    gives, before noise, and labels, and lie on the device beforehand. A compiled one has taken its
+    first steps.
+
+    Raises:
+      UserError: PyTorch cannot compile it, or did not.
     """
+    if not compiled:
+        return _runner(config, batches, compiled)
+    _forget()
+    run = _runner(config, batches, compiled)
+    run()
+    if not _graphs():
+        raise UserError(
+            "torch.compile compiled nothing, so PyTorch would be measured as it is: unset "
+            "TORCHDYNAMO_DISABLE and TORCH_COMPILE_DISABLE, or leave out --peers=torch_compile"
+        )
+    return run
+
+
+def _forget() -> None:
+    """Makes torch.compile start anew, and fail where it would go on without compiling.
+
+    Twins share their code: without this only the first eight of them are compiled.
+    """
+    from torch import _dynamo  # takes a while
+
+    compiler = os.environ.get("CXX", "g++")
+    if not (shutil.which(compiler) or shutil.which("clang++")):
+        raise UserError(f"torch_compile needs a C++ compiler, and {compiler} is not installed")
+    _dynamo.reset()
+    _dynamo.utils.counters.clear()
+    _dynamo.config.fail_on_recompile_limit_hit = True
+    _dynamo.config.suppress_errors = False
+
+
+def _graphs() -> int:
+    """How many graphs torch.compile has made since `_forget`."""
+    from torch import _dynamo
+
+    return _dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+def _runner(
+    config: ConfigDict, batches: list[dict[str, np.ndarray]], compiled: bool
+) -> Callable[[], int]:
     torch.manual_seed(0)
     if config.task == "gan":
         return gan.runner(config, [tensors(batch) for batch in batches], DEVICE, compiled)

@@ -26,7 +26,7 @@ from fdigits import provenance, tasks, train
 from fdigits.config import choose
 from fdigits.data.corpus import CLASSES, FRAMES, MODALITIES
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import write_json
+from fdigits.files import path_of, write_json
 
 # Training seconds of a variant over those of its base (R4 Tables 10 and 13).
 PAPER_TIMES = {
@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=positive(int), default=5)
     each = "of each runner in each round"
     parser.add_argument("--seconds", type=positive(float), default=2.0, help=each)
-    parser.add_argument("--json", type=Path, help="file for the raw rounds")
+    parser.add_argument("--json", type=path_of, help="file for the raw rounds")
     args = parser.parse_args()
     names = [name for name in args.peers.split(",") if name]
     for name in names:

@@ -21,7 +21,7 @@ from fdigits import metrics
 from fdigits.console import console
 from fdigits.data.corpora import audio_files, gsc_digits
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import write_json
+from fdigits.files import path_of, write_json
 from fdigits.recogniser import Recogniser, Recognition
 
 RECORDINGS = (".wav", ".flac", ".ogg", ".mp3")
@@ -230,10 +230,10 @@ def main() -> None:
     import tempfile
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", nargs="?", type=Path, help="workdir of a finished run")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--figure", type=Path, help="file for the reliability diagrams")
+    parser.add_argument("run", nargs="?", type=path_of, help="workdir of a finished run")
+    parser.add_argument("--data-dir", type=path_of, default=Path("data"))
+    parser.add_argument("--json", type=path_of, help="file for the figures")
+    parser.add_argument("--figure", type=path_of, help="file for the reliability diagrams")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         told, found = measured(Recogniser(args.run), args.data_dir, Path(folder))

@@ -2,6 +2,8 @@
 
 import difflib
 import json
+import math
+import os
 from collections.abc import Mapping
 
 from absl import flags
@@ -40,6 +42,8 @@ CLASSIFIER = dict(  # the models of the task `classify`; a model takes the field
     weights="",  # "imagenet": of mobilenet, through Keras; "" = from scratch
     norm=False,  # BatchNorm after each dense layer of frames and code
 )
+MEMBERS = {"hidden": (1,), "frozen": ("",)}  # of tuples that are empty by default
+NAMED = ("stages", "start", "players", "encoded", "generated")  # groups of a config's own names
 CLASSIFYING = ("classify", "recognise")  # tasks whose models these are
 OLD_FIELDS = {"reported": "paper"}
 OLD_WORDS = {"protocol": {"report": "paper"}, "data.split": {"report": "paper"}}
@@ -115,6 +119,7 @@ def stage_config(config: ConfigDict, name: str) -> ConfigDict:
                 )
             found.model = _group(own.pop("model"), f"{where}.model")
     _override(found, own | {"data": data, "name": f"{config.name}-{name}"}, where)
+    _check_types(found, _defaults(found.task), f"{where}.")
     return found.lock()
 
 
@@ -126,6 +131,7 @@ def optimizer_of(config: ConfigDict, player: str) -> ConfigDict:
     """
     found, where = config.optimizer.copy_and_resolve_references(), f"players.{player}"
     _override(found, _group(config.players.get(player, {}), where), where)
+    _check_types(found, _defaults(config.task).optimizer, f"{where}.")
     return found
 
 
@@ -157,9 +163,12 @@ def modern(held: Mapping) -> dict:
     are what that code did.
     """
     found = _translated(held)
-    task = found.get("task", "classify")
-    model = CLASSIFIER if task in CLASSIFYING else {}
-    return _filled(found, json.loads(base("", "", task, model).to_json()))
+    return _filled(found, json.loads(_defaults(found.get("task", "classify")).to_json()))
+
+
+def _defaults(task: str) -> ConfigDict:
+    """The fields of every config of a task; of the models of one that is no classifier, none."""
+    return base("", "", task, CLASSIFIER if task in CLASSIFYING else {})
 
 
 def _translated(held: Mapping, section: str = "") -> dict:
@@ -199,14 +208,12 @@ LOWEST = {
     **{
         "data.limit": 0,
         "data.per_class": 0,
-        "model.width": 1,
-        "model.noise": 1,
-        "model.bottleneck": 1,
     },
     **{"plateau.patience": 0, "augment.strength": 0, "augment.generated": 0},
     **{"optimizer.learning_rate": 0, "optimizer.weight_decay": 0, "optimizer.clip_norm": 0},
-    **{"optimizer.decay_epochs": 0},
+    **{"optimizer.decay_epochs": 0, "optimizer.decay_factor": 0},
 }
+SHARES = ("model.dropout", "optimizer.momentum", "optimizer.beta1")  # at least 0, below 1
 
 
 def check(config: ConfigDict) -> None:
@@ -215,19 +222,24 @@ def check(config: ConfigDict) -> None:
     Raises:
       UserError: names the field.
     """
-    for field, low in LOWEST.items():
-        section, _, name = field.rpartition(".")
-        fields = config[section] if section else config
-        if name in fields and not fields[name] >= low:
-            raise UserError(f"{field} is {fields[name]}: it must be at least {low}")
+    _check_types(config, _defaults(config.task))
+    sizes = {f"model.{name}": 1 for name, value in config.model.items() if type(value) is int}
+    for field, low in (LOWEST | sizes).items():
+        value = _value(config, field)
+        if value is not None and value < low:
+            raise UserError(f"{field} is {value}: it must be at least {low}")
+    for field in SHARES:
+        if not 0 <= (_value(config, field) or 0) < 1:
+            told = f"{field} is {_value(config, field)}"
+            raise UserError(f"{told}: it must be at least 0, below 1")
+    if config.seed >= 2**63:
+        raise UserError(f"seed is {config.seed}: it must be below 2 to the power of 63")
     choose(config.protocol, dict.fromkeys(("held_out", "paper")), "protocol")
     if not 0 < config.plateau.factor < 1:
         raise UserError(f"plateau.factor is {config.plateau.factor}: it must be between 0 and 1")
     _check_earlier(config)
     for player in config.players:
         optimizer_of(config, player)
-    if not 0 <= config.model.get("dropout", 0) < 1:
-        raise UserError(f"model.dropout is {config.model.dropout}: it must be at least 0, below 1")
     if len(config.data.pixels) != 2 or not config.data.pixels[1] > 0:
         raise UserError(
             f"data.pixels is {tuple(config.data.pixels)}: it must be a mean and a sd above 0"
@@ -250,6 +262,60 @@ def check(config: ConfigDict) -> None:
         )
 
 
+def _value(config: ConfigDict, field: str) -> float | None:
+    """Of a field, "model.width"; None where this config has none."""
+    section, _, name = field.rpartition(".")
+    return (config[section] if section else config).get(name)
+
+
+def _check_types(config: Mapping | ConfigDict, defaults: ConfigDict, where: str = "") -> None:
+    """Refuses values of another type than their defaults', and members of tuples that are.
+
+    A field without a default is one of a model: its own kind must hold throughout.
+    """
+    for name, value in config.items():
+        default = defaults.get(name, value)
+        if isinstance(default, Mapping | ConfigDict):
+            if name not in NAMED:
+                _check_types(_group(value, where + name), default, f"{where}{name}.")
+            continue
+        if isinstance(default, tuple | list):
+            default = tuple(default) or MEMBERS.get(name, ())
+            fits = _fits_all(value, default, may_be_empty=name in MEMBERS)
+            kind = f"a tuple of {_members(default)}"
+        else:
+            fits, kind = _fits(value, default), _kind(default)
+        if not fits:
+            raise UserError(f"{where}{name} is {value!r}: it must be {kind}")
+
+
+def _fits_all(value: object, default: tuple, may_be_empty: bool) -> bool:
+    """Whether a tuple's members are of the default's kind; whole numbers are sizes, from 1 up."""
+    if not isinstance(value, tuple | list) or not (value or may_be_empty):
+        return False
+    kind = next((one for one in default if isinstance(one, float)), default[0])
+    sizes = type(kind) is int
+    return all(_fits(one, kind) and (not sizes or one >= 1) for one in value)
+
+
+def _fits(value: object, default: object) -> bool:
+    """Whether a value is of the default's kind; True is no number, and 2.0 is no whole one."""
+    if isinstance(default, float):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and math.isfinite(value)
+    return isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
+
+
+def _members(default: tuple) -> str:
+    named = {int: "whole numbers of at least 1", float: "numbers"}
+    return named.get(type(default[0]), "words") if default else "at least one member"
+
+
+def _kind(default: object) -> str:
+    named = {bool: "True or False", int: "a whole number", float: "a finite number"}
+    return named.get(type(default), "a word")
+
+
 def _check_earlier(config: ConfigDict) -> None:
     """Refuses what names no earlier stage, or no part of one."""
     for module, source in config.start.items():
@@ -259,8 +325,11 @@ def _check_earlier(config: ConfigDict) -> None:
                 f"start.{module} is {source!r}: it must be a stage and its module, "
                 f'"{stage or "stage"}/{theirs or module}" say'
             )
+    for name, stage in config.data.encoded.items():
+        if not isinstance(stage, str):
+            raise UserError(f"data.encoded.{name} is {stage!r}: it must be a stage's name")
     for stage, count in config.data.generated.items():
-        if not (isinstance(count, int) and count >= 0):
+        if not (_fits(count, 0) and count >= 0):
             raise UserError(
                 f"data.generated.{stage} is {count!r}: it must be a whole number of at least 0, "
                 "of pictures per class"
@@ -294,11 +363,14 @@ def parse_arg(arg: str, **defaults: str) -> dict[str, str]:
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's flags parser, for `app.run`; a wrong flag, field or file is one line, exit 2."""
     try:
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS([_at_home(word) for word in argv])
         _ = flags.FLAGS.config.name  # a missing file shows on first use
         return rest
     except flags.Error as error:
-        raise UserError(str(error).replace("\n", " ")) from None
+        flag, _, told = str(error).strip().partition(": ")
+        if "Traceback" in told:  # of a config file of one's own: what it says is its last line
+            told = told.splitlines()[-1]
+        raise UserError(f"{flag}: {told}".replace("\n", " ").removesuffix(": ")) from None
     except OSError as error:
         told = str(error).splitlines()[-1].strip()
         raise UserError(f"the config file cannot be read: {told}; see configs/") from None
@@ -310,6 +382,12 @@ def parse_flags(argv: list[str]) -> list[str]:
         raise UserError(
             f"unknown config field {field}. {' '.join(hint) or 'See fdigits/config.py.'}"
         ) from None
+
+
+def _at_home(word: str) -> str:
+    """`--config=~/mine.py` with the home folder, which no shell puts there."""
+    name, _, file = word.partition("=")
+    return f"{name}={os.path.expanduser(file)}" if name.strip("-") == "config" else word
 
 
 def choose(value: str, options: Mapping[str, object], what: str):

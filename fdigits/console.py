@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fdigits.errors import writing
+
 # A pipe has no width of its own; 80 would fold the tables.
 # Paths and errors may hold brackets: no markup.
 console = Console(
@@ -35,11 +37,12 @@ class Watch:
             completed=steps_per_epoch * epochs_done,
             speed="",
         )
-        self._writer = None
+        self._events, self._writer = events, None
         if importlib.util.find_spec("tensorboard"):
             from tensorboard.summary import Writer
 
-            self._writer = Writer(str(events))
+            with writing(events):
+                self._writer = Writer(str(events))
 
     def __enter__(self):
         self._bar.start()
@@ -48,7 +51,8 @@ class Watch:
     def __exit__(self, *_) -> None:
         self._bar.stop()
         if self._writer:
-            self._writer.close()
+            with writing(self._events):
+                self._writer.close()
 
     def tick(self, steps: int, metrics: dict[str, float]) -> None:
         speed = self._bar.tasks[0].speed
@@ -68,9 +72,10 @@ class Watch:
                 for part in ("train", "validation")
                 for name, value in row[part].items()
             }
-            for name, value in scalars.items():
-                self._writer.add_scalar(name, value, row["step"])
-            self._writer.flush()
+            with writing(self._events):
+                for name, value in scalars.items():
+                    self._writer.add_scalar(name, value, row["step"])
+                self._writer.flush()
 
 
 def _told(metrics: dict[str, float]) -> str:

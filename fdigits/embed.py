@@ -20,9 +20,10 @@ from fdigits.data import pipeline
 from fdigits.data.corpus import PARTS
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.examples import shown
-from fdigits.files import atomic
+from fdigits.files import atomic, path_of
 from fdigits.report import embeddings
 from fdigits.report.artifacts import sources
+from fdigits.report.page import Undrawable
 from fdigits.report.style import png
 from fdigits.report.words import slug
 from fdigits.trained import Trained, load
@@ -63,7 +64,7 @@ def draw(
     for name, embedding_KxD, id_K, label_K in encoders(trained, part, data_dir):
         try:
             plane = embeddings.project(embedding_KxD, label_K, method=method)
-        except ValueError as error:
+        except Undrawable as error:
             raise UserError(f"{trained.workdir}, {name}: not drawn, {error}") from error
         file = out / f"{slug(trained.config.name)}_{slug(name)}_{which}"
         with atomic(file.with_suffix(".png")) as temporary:
@@ -90,13 +91,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m fdigits.embed", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's workdir")
-    parser.add_argument("--out", required=True, type=Path, help="the folder to write into")
+    parser.add_argument("runs", nargs="+", type=path_of, metavar="RUN", help="a run's workdir")
+    parser.add_argument("--out", required=True, type=path_of, help="the folder to write into")
     parser.add_argument("--epoch", type=int, default=0, help="a kept one; else the chosen one")
     parser.add_argument("--part", default="test", choices=PARTS)
     parser.add_argument("--method", default="tsne", choices=("tsne", "pca"))
     parser.add_argument(
-        "--data-dir", type=Path, help="the folder of source files, if not the run's own"
+        "--data-dir", type=path_of, help="the folder of source files, if not the run's own"
     )
     given = parser.parse_args(arguments)
     for run, folder in zip(given.runs, _folders(given.runs), strict=True):

@@ -1,30 +1,96 @@
-"""Mistakes a user can mend: one line that says what is wrong, where, and what to do."""
+"""What a user can mend: one line that says what is wrong, where, and what to do."""
 
+import contextlib
+import errno
 import functools
+import gc
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, no quota, a file at its limit
 
 
 class UserError(Exception):
     """What is wrong, where, and what to do, in one line."""
 
 
+def full(error: BaseException | None) -> OSError | None:
+    """The lack of room that an error, or one that it came of, tells; None if it tells of none.
+
+    Libraries wrap it in errors of their own, of which the text alone says so.
+    """
+    while error is not None:
+        code = error.errno if isinstance(error, OSError) else None
+        for known in FULL:
+            if code == known or os.strerror(known) in str(error):
+                return OSError(known, os.strerror(known), getattr(error, "filename", None))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextlib.contextmanager
+def writing(path: object) -> Iterator[None]:
+    """A full disk met by its body, in whatever kind of error, becomes an `OSError` that names
+    `path`, where it does not say where."""
+    try:
+        yield
+    except Exception as error:
+        if not (told := full(error)):
+            raise
+        raise OSError(told.errno, told.strerror, told.filename or str(path)) from None
+
+
 def exit_cleanly(main: Callable[..., object]) -> Callable[..., object]:
-    """Wraps a command's `main`: a `UserError` becomes one line on stderr and exit status 2."""
+    """Wraps a command's `main`: a `UserError` or a full disk becomes one line on stderr and exit
+    status 2."""
 
     @functools.wraps(main)
     def wrapped(*args, **kwargs) -> object:
+        _hush_threads()
         try:
             return main(*args, **kwargs)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         except BrokenPipeError:  # whoever read, as `head`, has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_output()
             sys.exit(1)
         except KeyboardInterrupt:
             print("stopped: run the same command again to continue", file=sys.stderr)
             sys.exit(130)
+        except Exception as error:
+            if not (told := full(error)):
+                raise
+            where = told.filename or "where the output goes"
+        if told.filename is None:
+            _forget_output()
+        print(
+            f"error: no room to write: {where} ({told.strerror}); free some and run the same "
+            "command again, what was written before is whole",
+            file=sys.stderr,
+        )
+        gc.collect()  # what half-written files hold ends here, not in traces at the very end
+        sys.exit(2)
 
     return wrapped
+
+
+def _forget_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _hush_threads() -> None:
+    """Threads that write in the background print no trace of a full disk: who waits for them, or
+    writes next, meets the error itself. What ends beside them finds their loop closed."""
+
+    def hushing(hook: Callable) -> Callable:
+        def hushed(args) -> None:
+            if not full(args.exc_value) and "Event loop is closed" not in str(args.exc_value):
+                hook(args)
+
+        return hushed
+
+    threading.excepthook = hushing(threading.excepthook)
+    sys.unraisablehook = hushing(sys.unraisablehook)

@@ -123,7 +123,7 @@ def _check_batch(config: ConfigDict, count: int) -> None:
 def _real_splits(config: ConfigDict, reads: tuple[str, ...]) -> dict[str, Split]:
     """The three parts, before anything is made for the training part."""
     data, chosen = config.data, config.augment
-    corpora = prepare.load(data.name, Path(data.dir), Path(data.cache).expanduser(), reads)
+    corpora = prepare.load(data.name, data.dir, data.cache, reads)
     for modality in reads:
         if modality not in corpora:
             raise UserError(f"data.name={data.name} has no {modality}, which {config.name} reads")

@@ -1,12 +1,60 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, folders that one run has to itself, people's paths."""
 
 import contextlib
+import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from fdigits.errors import UserError, writing
+
+LOCK = ".lock"  # in a run's folder, while it is at work; what is left of it then holds nobody up
+
+
+def path_of(given: str | os.PathLike) -> Path:
+    """A path that a person gives, with `~` for the home folder, which no shell saw in `--to='~/x'`.
+
+    The `type` of every flag that takes one.
+    """
+    return Path(os.path.expanduser(given))
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Has a folder, made where absent, for one run alone; the system lets go of it if that dies.
+
+    A folder that nothing was written into goes again.
+
+    Raises:
+      UserError: another run is at work there.
+    """
+    import filelock  # 40 ms, which all that only reads does without
+
+    new = not folder.exists()
+    lock = filelock.FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f"another run is at work in {folder}: wait until it ends, or choose another --workdir"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):  # a disk without locks
+            raise UserError(f"cannot write into the workdir {folder}: {error}") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows lets go of it first
+            (folder / LOCK).unlink()
+        lock.release()
+        if new:
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -16,15 +64,36 @@ def atomic(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with writing(path):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path | str, value: object) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+    with atomic(path) as temporary, temporary.open("w") as file:
+        file.write(json.dumps(value, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut may leave the name without the content
+
+
+def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
+    """All arrays of an npz, each checked against the CRC that zip keeps of it.
+
+    Raises:
+      ValueError: it is not there, or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and NumPy raise ten kinds for flipped bits
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, wherever Git ended its lines."""
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
 def write_arrays(path: Path | str, **arrays: np.ndarray) -> None:

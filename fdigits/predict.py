@@ -12,7 +12,6 @@ Without RUN, the workdir of a finished run, the weights that come with fdigits a
 import argparse
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from fdigits.data import datasets
 from fdigits.data.corpora import folder
 from fdigits.data.corpus import CLASSES, PARTS, SIDE
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import atomic
+from fdigits.files import atomic, path_of
 from fdigits.recogniser import Recogniser, Recognition
 
 Item = dict[str, Path]  # "picture" and "recording", as given
@@ -88,7 +87,9 @@ def _pairs(path: Path) -> list[Item]:
     rows = _rows(path)
     if not rows:
         raise UserError(f"{path}: no row below the line that names the columns")
-    found = [{kind: path.parent / row[kind] for kind in KINDS if row.get(kind)} for row in rows]
+    found = [
+        {kind: path.parent / path_of(row[kind]) for kind in KINDS if row.get(kind)} for row in rows
+    ]
     if not all(found):
         line = rows[found.index({})]["line"]
         raise UserError(f"{path}, line {line}: give a picture or a recording")
@@ -238,7 +239,7 @@ def main() -> None:
     args = parsed()
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
     # Compiling takes a second, which the next start saves.
-    jax.config.update("jax_compilation_cache_dir", os.path.expanduser(XLA_CACHE))
+    jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     if args.data:
         for line in tested(args.run, args.data, args.data_dir, args.cache, args.part):
@@ -263,17 +264,17 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, nargs="?", help="workdir of a finished run")
-    files = dict(type=Path, nargs="+", action="extend", default=[], metavar="FILE")
+    parser.add_argument("run", type=path_of, nargs="?", help="workdir of a finished run")
+    files = dict(type=path_of, nargs="+", action="extend", default=[], metavar="FILE")
     parser.add_argument("--picture", **files, help="pictures of one digit each, or folders")
     parser.add_argument("--recording", **files, help="recordings of one word each, or folders")
-    parser.add_argument("--pairs", type=Path, help="CSV with the columns picture and recording")
+    parser.add_argument("--pairs", type=path_of, help="CSV with the columns picture and recording")
     parser.add_argument("--json", action="store_true", help="one JSON object a line and item")
-    parser.add_argument("--show", type=Path, help="picture file for what the model sees")
+    parser.add_argument("--show", type=path_of, help="picture file for what the model sees")
     parser.add_argument("--data", help="test on this data set instead; your own: folder:PATH")
     parser.add_argument("--part", default="", choices=PARTS, help="of it alone")
-    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
-    parser.add_argument("--cache", type=Path, default=Path(DATA["cache"]))
+    parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
+    parser.add_argument("--cache", type=path_of, default=Path(DATA["cache"]))
     args = parser.parse_args()
     if args.part and not args.data:
         parser.error("--part is a part of --data, which is not given")

@@ -16,6 +16,7 @@ import numpy as np
 from fdigits import trained
 from fdigits.data import features, pictures, recordings
 from fdigits.errors import UserError
+from fdigits.files import path_of
 
 HEARD = {
     "audio": features.mfcc,
@@ -66,7 +67,7 @@ class Recogniser:
     """
 
     def __init__(self, run: Path | str | None = None):
-        self.trained = trained.load(Path(run)) if run else trained.shipped()
+        self.trained = trained.load(path_of(run)) if run else trained.shipped()
         self.least = trained.thresholds(self.trained.workdir)
         self._evaluate = jax.jit(self.trained.task.evaluate)
         self._sources = trained.sources(
@@ -134,9 +135,9 @@ class Recogniser:
         wanted = set(self._sources)
         readers = {}
         if picture is not None and "image" in wanted:
-            readers["picture"] = lambda: see(Path(picture))
+            readers["picture"] = lambda: see(path_of(picture))
         if recording is not None and wanted - {"image"}:
-            readers["recording"] = lambda: hear(Path(recording), wanted - {"image"})
+            readers["recording"] = lambda: hear(path_of(recording), wanted - {"image"})
         read, failed = {}, {}
         for kind, reader in readers.items():
             try:

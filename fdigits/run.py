@@ -16,9 +16,11 @@ from fdigits.console import Watch, console
 from fdigits.data import pipeline
 from fdigits.errors import UserError
 from fdigits.examples import Examples, check_reads, check_size, prepared, resolved
-from fdigits.files import atomic, write_arrays, write_json
+from fdigits.files import atomic, held, write_arrays, write_json
 from fdigits.trained import STATISTICS, Trained, earlier, load, modern_config
 
+RESULT = "result.json"
+HISTORY = "metrics.jsonl"
 SAMPLES = "samples"  # folder of what a task draws after each epoch
 WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
@@ -27,22 +29,48 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     """Trains, or goes on, or finds it finished; returns what `result.json` holds."""
     _check(config)
     config = resolved(config)
+    with held(workdir):
+        return _run(config, workdir)
+
+
+def _run(config: ConfigDict, workdir: Path) -> dict:
     _refuse_other(workdir, config)
     _check_sizes(config, workdir)
     for name in stage_order(config):
         console.print(f"stage {name}")
         run(stage_config(config, name), workdir / name)
-    result_file = workdir / "result.json"
-    if result_file.exists():
+    if result := _finished(workdir):
         console.print(f"{workdir} is finished; this is its result:")
-        result = modern_result(_read_json(result_file))
         if made := evaluate.remake(workdir, Path(config.data.dir), Path(config.data.cache)):
             console.print(f"made again from the checkpoint: {', '.join(made)}")
     else:
         result = _train_and_test(config, workdir)
-        write_json(result_file, result)
+        write_json(workdir / RESULT, result)
     _show(result, workdir)
     return result
+
+
+def _finished(workdir: Path) -> dict | None:
+    """The result of a finished run; None, too, where a file that tells of it is cut and the kept
+    epochs can tell again: the best weights are then still to be tested."""
+    told = [workdir / name for name in (RESULT, STATISTICS, HISTORY) if (workdir / name).exists()]
+    if workdir / RESULT not in told:
+        return None
+    damaged = [file for file in told if not _is_json(file)]
+    if damaged and checkpoint.kept(workdir / "checkpoints"):
+        console.print(f"{damaged[0]} is damaged: the best weights are tested again, as it was")
+        return None
+    return modern_result(_read_json(workdir / RESULT))
+
+
+def _is_json(file: Path) -> bool:
+    """Whether the whole, or each line of a `.jsonl`, can be read."""
+    try:
+        text = file.read_text()
+        parts = text.splitlines() if file.suffix == ".jsonl" else [text]
+        return bool([json.loads(part) for part in parts])
+    except (OSError, ValueError):
+        return False
 
 
 def _check(config: ConfigDict) -> None:
@@ -59,7 +87,7 @@ def _check(config: ConfigDict) -> None:
 def _check_sizes(config: ConfigDict, workdir: Path) -> None:
     """Refuses what is too small for a stage to train on, before the first one does."""
     for name in (*stage_order(config), "") if config.stages else ():
-        if not (workdir / name / "result.json").exists():
+        if not (workdir / name / RESULT).exists():
             stage = resolved(stage_config(config, name) if name else config)
             check_size(stage, tasks.make(stage))
 
@@ -216,7 +244,7 @@ def _protocol(config: ConfigDict) -> str:
 
 def _refuse_other(workdir: Path, config: ConfigDict) -> None:
     file = workdir / "config.json"
-    if not file.exists():
+    if not file.exists() or _is_lost(file, workdir):
         return
     theirs, ours = _read_json(file), json.loads(config.to_json())
     if not isinstance(theirs.get("data"), dict):
@@ -229,9 +257,25 @@ def _refuse_other(workdir: Path, config: ConfigDict) -> None:
         )
 
 
+def _is_lost(config: Path, workdir: Path) -> bool:
+    """Whether a `config.json` is empty, as power cuts leave files, and no epoch depends on it.
+
+    Raises:
+      UserError: it is damaged, and epochs do.
+    """
+    if not _holds_epochs(workdir):
+        return config.is_file() and not config.read_bytes().strip(b"\0 \n")
+    if not _is_json(config):
+        raise UserError(
+            f"{config} is damaged: delete it if what was trained there is of this very config, "
+            "or choose another --workdir"
+        )
+    return False
+
+
 def _holds_epochs(workdir: Path) -> bool:
     """Whether anything was trained there: not where the first epoch was lost."""
-    return (workdir / "result.json").exists() or bool(checkpoint.kept(workdir / "checkpoints"))
+    return (workdir / RESULT).exists() or bool(checkpoint.kept(workdir / "checkpoints"))
 
 
 def _claim(workdir: Path, config: ConfigDict) -> None:
@@ -273,7 +317,7 @@ def _stage(config: dict, name: str) -> dict:
 
 
 def _write_history(workdir: Path, progress: train.Progress) -> None:
-    with atomic(workdir / "metrics.jsonl") as temporary:
+    with atomic(workdir / HISTORY) as temporary:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in progress.history))
 
 

@@ -14,12 +14,14 @@ from fdigits.config import CLASSIFYING, choose, modern
 from fdigits.data import features, pipeline
 from fdigits.data.corpus import MODALITIES, STANDARDISED
 from fdigits.errors import UserError
+from fdigits.files import digest
 from fdigits.models import classifiers
 from fdigits.tasks.task import blank_batch
 
 STATISTICS = "statistics.json"
 SHIPPED = Path(__file__).parent / "pretrained"
 THRESHOLDS = "thresholds.json"
+DIGESTS = "digests.json"  # sha256 of the other files that ship
 WEIGHTS = "weights.msgpack"  # `params` and `batch_stats`, float16
 Arrays = dict[str, np.ndarray]
 
@@ -135,7 +137,13 @@ def load(workdir: Path, epoch: int = 0) -> Trained:
         raise UserError(
             f"{workdir} keeps no checkpoint of epoch {epoch}; it has {', '.join(map(str, epochs))}"
         )
-    params, batch_stats = checkpoint.weights(workdir / "checkpoints", epoch)
+    try:
+        params, batch_stats = checkpoint.weights(workdir / "checkpoints", epoch)
+    except UserError as error:
+        raise UserError(
+            f"{error}: delete {workdir / 'result.json'} and run the command that trained it, which "
+            "goes on from a checkpoint before it"
+        ) from error
     trained = Trained(config, task, params, batch_stats, statistics, workdir)
     _check_shapes(trained)
     return trained
@@ -150,9 +158,12 @@ def shipped() -> Trained:
     from flax import serialization
 
     try:
+        for name, wanted in json.loads((SHIPPED / DIGESTS).read_text()).items():
+            if digest(SHIPPED / name) != wanted:
+                raise ValueError(f"{SHIPPED / name} is damaged")
         config = ConfigDict(modern_config(json.loads((SHIPPED / "config.json").read_text())))
         weights = serialization.msgpack_restore((SHIPPED / WEIGHTS).read_bytes())
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UserError(
             f"the weights that ship cannot be read ({error}): install fdigits again"
         ) from None

@@ -11,6 +11,8 @@ from hypothesis import settings
 XLA_CACHE = Path("~/.cache/fdigits/xla").expanduser()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(XLA_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+# What a developer has of TensorFlow Datasets takes no part.
+os.environ["TFDS_DATA_DIR"] = str(Path(__file__).with_name("no_tfds"))
 
 settings.register_profile("fdigits", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("fdigits")
@@ -21,6 +23,16 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 def pytest_xdist_auto_num_workers(config) -> int:
     """One for each processor that may be used, which is more than xdist takes by itself."""
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
+
+
+@pytest.fixture(autouse=True)
+def faults_show(monkeypatch):
+    """A figure that fails is a line on a person's page; a test sees why."""
+
+    def fail(what: str, error: Exception):
+        raise error
+
+    monkeypatch.setattr("fdigits.report.page.unable", fail)
 
 
 @pytest.fixture

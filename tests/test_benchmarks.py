@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -125,6 +126,59 @@ def test_a_peers_loss_is_the_tasks(system):
     ours = float(classify.LOSSES[config.loss](jnp.asarray(logits), jnp.asarray(label)))
     ours += 1e-3 * sum(float(np.square(kernel).sum()) for kernel in kernels)
     np.testing.assert_allclose(theirs, ours, rtol=1e-5)
+
+
+@pytest.fixture
+def dynamo(monkeypatch):
+    """Dynamo with a limit of two, and `graphs`, which it hands to its backend; that runs them."""
+    torch, dynamo = pytest.importorskip("torch"), pytest.importorskip("torch._dynamo")
+    plain, graphs = torch.compile, []
+
+    def backend(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", lambda net: plain(net, backend=backend))
+    with dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=False):
+        yield SimpleNamespace(config=dynamo.config, exc=dynamo.exc, graphs=graphs)
+    dynamo.reset()
+
+
+def compiled(width, *sizes):
+    """A runner of a small compiled twin over a batch of each size."""
+    from benchmarks import peers
+
+    config, batches = load_config("audio_mlp"), []
+    with config.unlocked():
+        config.model.hidden, config.chunk = (width,), 1
+        for config.batch_size in sizes:
+            batches += steps.read_batches(config, steps.random_chunk(config))
+    return peers.runner(config, batches, compiled=True)
+
+
+def test_each_of_many_compiled_peers_is_compiled(dynamo):
+    for number in range(4):
+        before = len(dynamo.graphs)
+        assert compiled(4 + number, 2)() == 1
+        assert len(dynamo.graphs) > before
+
+
+def test_a_compiled_peer_that_falls_back_fails(dynamo):
+    dynamo.config.recompile_limit = 1
+    with pytest.raises(dynamo.exc.FailOnRecompileLimitHit):
+        compiled(4, 2, 3)
+
+
+def test_a_peer_that_is_not_compiled_at_all_is_told(dynamo, monkeypatch):
+    monkeypatch.setattr("torch.compile", lambda net: net)
+    with pytest.raises(UserError, match=r"torch\.compile compiled nothing"):
+        compiled(4, 2)
+
+
+def test_a_missing_compiler_is_told(dynamo, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match=r"torch_compile needs a C\+\+ compiler"):
+        compiled(4, 2)
 
 
 def rates(chunk, torch):

@@ -98,6 +98,10 @@ def test_values_that_no_run_can_have_are_told(field, value, told):
         (["--config=configs/hybrid.py:adio=lstm"], "did you mean 'audio'"),
         (["--config=configs/hybrid.py:audio=lstn"], "did you mean 'lstm'"),
         (["--config=configs/hybird.py"], "hybird.py"),
+        (
+            ["--config=configs/image.py", '--config.model.filters=(8,"a")'],
+            "model.filters is (8, 'a'): it must be a tuple of whole numbers of at least 1",
+        ),
         (["--config=configs/hybrid.py", "--config.reported.accuracy=1"], "now called 'paper'"),
         (["--config=configs/hybrid.py", "--config.protocol=report"], "now called 'paper'"),
         (["--config=configs/image.py", "--config.data.split=report"], "now called 'paper'"),
@@ -113,6 +117,19 @@ def test_a_wrong_flag_is_one_line_and_exit_2(flags, told):
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_config_file_that_fails_is_one_line(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from fdigits.config import base\n"
+        "def get_config():\n    config = base('x', 'bundled')\n    config.epochs = 'many'\n"
+    )
+    command = [sys.executable, "launch.py", f"--config={file}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"error: flag --config={file}: TypeError: ")
+    assert "'epochs'" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 # Epochs, batch size, rate; split, ratio; and what the papers name beside them.
@@ -140,6 +157,24 @@ def test_configs_of_r1_r3_and_r4(name, arg, schedule, reported):
     assert {key: config.paper[key] for key in reported} == reported
     assert config.is_locked
     check(config)
+
+
+def test_whole_numbers_serve_where_numbers_are_asked_for():
+    config = base("x", "bundled")
+    config.update(input_noise=1, frozen=["encoder"])
+    config.data.pixels = (0, 1)
+    config.model.update(hidden=(), filters=(8,))
+    check(config.lock())
+
+
+def test_a_model_without_defaults_has_tuples_of_one_kind():
+    config = base("x", "bundled", task="vae", model=dict(latent=16, judge_pixels=(0, 0.5)))
+    check(config)
+    for field, value in (("judge_pixels", (0, "a")), ("judge_pixels", ()), ("latent", 0)):
+        other = config.copy_and_resolve_references()
+        other.model[field] = value
+        with pytest.raises(UserError, match=f"model.{field} is"):
+            check(other)
 
 
 def test_an_earlier_stage_is_the_whole_config_with_fields_that_differ():
@@ -191,6 +226,33 @@ def test_wrong_arguments_of_the_new_configs_are_told(name, arg, message):
         ("players", {"model": {"learning_rat": 1.0}}),
         ("players", {"model": {"learning_rate": "x"}}),
         ("players", {"model": 3}),
+        ("players", {"model": {"decay_epochs": True}}),
+        ("players", {"model": {"learning_rate": float("inf")}}),
+        ("model.filters", (8, "a")),
+        ("model.filters", (8, 0)),
+        ("model.filters", (8, -1)),
+        ("model.filters", (8, 2.0)),
+        ("model.filters", (8, True)),
+        ("model.filters", ((8,),)),
+        ("model.filters", ()),
+        ("model.hidden", ("a",)),
+        ("model.hidden", (0,)),
+        ("model.width", 0),
+        ("frozen", (1,)),
+        ("frozen", (("encoder",),)),
+        ("data.ratio", (7, 1.5, 2)),
+        ("data.ratio", (7, 1, True)),
+        ("data.pixels", ("a", 1)),
+        ("data.pixels", (0.5, float("nan"))),
+        ("epochs", True),
+        ("seed", 2**63),
+        ("input_noise", float("inf")),
+        ("optimizer.beta1", 1.0),
+        ("optimizer.momentum", -0.5),
+        ("optimizer.decay_factor", -1.0),
+        ("data.encoded", {"code": 3}),
+        ("data.generated", {"stage": True}),
+        ("start", {"encoder": 3}),
     ],
 )
 def test_values_no_run_can_have(field, value):
@@ -245,6 +307,12 @@ def test_a_stage_of_another_task_has_its_own_model():
         (dict(task="other"), r"stages\.s is of the task other: it needs a model"),
         (dict(data=3), r"stages\.s\.data is 3"),
         (dict(model=3), r"stages\.s\.model is 3"),
+        (
+            dict(model=dict(filters=(8, "a"))),
+            r"stages\.s\.model\.filters is \(8, 'a'\)",
+        ),
+        (dict(epochs=True), r"stages\.s\.epochs is True: it must be a whole number"),
+        (dict(frozen=(1,)), r"stages\.s\.frozen is \(1,\): it must be a tuple of words"),
         (dict(players=3), r"stages\.s\.players is 3"),
         (3, r"stages\.s is 3"),
     ],

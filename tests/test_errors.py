@@ -1,5 +1,12 @@
+import errno
+import os
 import subprocess
 import sys
+import threading
+
+import pytest
+
+from fdigits import errors
 
 ENDLESS = """
 from fdigits.errors import exit_cleanly
@@ -21,3 +28,56 @@ def test_a_reader_that_stops_early_ends_a_command_without_a_trace():
         assert process.stdout.readline() == "line\n"
         process.stdout.close()
         assert process.wait(30) == 1 and not process.stderr.read()
+
+
+def no_room(filename=None):
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), filename)
+
+
+def wrapped(text):
+    """As libraries do: a kind of their own, and another one that came of it."""
+    try:
+        try:
+            raise ValueError(f"RESOURCE_EXHAUSTED: write failed: {text}")
+        except ValueError as error:
+            raise RuntimeError("save thread failed") from error
+    except RuntimeError as error:
+        return error
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_known_however_it_is_told(code):
+    for error in (OSError(code, "x", "here"), wrapped(f"[OS error: {os.strerror(code)}]")):
+        assert errors.full(error).errno == code
+        with pytest.raises(OSError, match=os.strerror(code)) as told, errors.writing("there"):
+            raise error
+        assert told.value.filename == ("here" if isinstance(error, OSError) else "there")
+    assert errors.full(wrapped("the moon is full")) is None
+
+
+def test_a_full_disk_ends_a_command_in_one_line(capsys):
+    @errors.exit_cleanly
+    def main():
+        raise no_room("runs/x/result.json")
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 2 and len(told.splitlines()) == 1
+    assert "runs/x/result.json" in told and "run the same command again" in told
+
+
+def test_background_threads_are_silent_about_it_alone(capsys, monkeypatch):
+    said = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: said.append(args.exc_value))
+    monkeypatch.setattr(sys, "unraisablehook", None)
+    errors._hush_threads()
+
+    def fail(error):
+        raise error
+
+    for error in (no_room(), wrapped("No space left on device"), KeyError("a mistake")):
+        thread = threading.Thread(target=fail, args=(error,))
+        thread.start()
+        thread.join()
+    assert [type(error) for error in said] == [KeyError]

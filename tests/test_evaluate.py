@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdigits import checkpoint, embed, evaluate, report, trained
+from fdigits import checkpoint, embed, evaluate, report, train, trained
 from fdigits.data import prepare
 from fdigits.errors import UserError
 from fdigits.explain import __main__ as explain
@@ -172,3 +172,50 @@ def test_weights_are_read_without_their_optimizer(finished, tmp_path):
     params = trained.load(copy).params
     assert set(params) == {"image_encoder", "audio_encoder", "fusion", "head"}
     assert np.isfinite(params["head"]["Dense_0"]["kernel"]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("result.json", 0), ("result.json", 0.5), ("metrics.jsonl", 0.9), ("statistics.json", 0.5)],
+)
+def test_a_cut_file_of_a_finished_run_is_made_again(finished, tmp_path, name, left, monkeypatch):
+    """The best weights are tested again; nothing is trained."""
+    monkeypatch.setattr(report, "write", lambda *args: "none")
+    monkeypatch.setattr(train, "fit", None)
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    whole = (copy / name).read_bytes()
+    (copy / name).write_bytes(whole[: int(left * len(whole))])
+    result = run(short("weighted_fusion", epochs=3), copy)
+    before = json.loads((finished / "result.json").read_text())
+    assert result["metrics"] == before["metrics"] and result["epochs"] == before["epochs"]
+    assert json.loads((copy / "result.json").read_text())["metrics"] == before["metrics"]
+    if name != "result.json":
+        assert (copy / name).read_bytes() == whole
+
+
+def test_a_cut_config_of_a_finished_run_is_told(finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    whole = (copy / "config.json").read_bytes()
+    (copy / "config.json").write_bytes(whole[:200])
+    with pytest.raises(
+        UserError, match=r"config.json is damaged: delete it if .* this very config"
+    ):
+        run(short("weighted_fusion", epochs=3), copy)
+    (copy / "config.json").write_bytes(b"")
+    with pytest.raises(UserError, match=r"config.json is damaged"):
+        run(short("weighted_fusion", epochs=3), copy)
+
+
+def test_flipped_bits_of_the_weights_are_told_with_what_to_do(finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    best = json.loads((copy / "result.json").read_text())["best_epoch"]
+    for file in (copy / "checkpoints" / str(best) / "state").rglob("d/*"):
+        held = bytearray(file.read_bytes())
+        if len(held) > 10_000:  # of arrays
+            held[5_000] ^= 4
+            held[5_099] ^= 1
+            file.write_bytes(held)
+    with pytest.raises(
+        UserError, match=f"epoch {best} .* delete .*result.json and run the command"
+    ):
+        trained.load(copy)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 
 import jax
@@ -278,6 +279,17 @@ def test_many_pictures_are_shown_and_a_broken_one_is_black(command, tmp_path):
         seen = np.asarray(shown).reshape(2, 224, 10, 224).swapaxes(1, 2)
     assert code == 1 and not seen[0, 3].any() and not seen[1, 1:].any()
     np.testing.assert_array_equal(seen[0, 0], seen[1, 0])
+
+
+@pytest.mark.parametrize("name", ["weights.msgpack", "config.json", "thresholds.json"])
+def test_a_flipped_bit_of_what_ships_is_told(shipped, monkeypatch, tmp_path, name):
+    copy = shutil.copytree(shipped, tmp_path / "copy")
+    held = bytearray((copy / name).read_bytes())
+    held[-9] ^= 1  # of a number: nothing else would tell
+    (copy / name).write_bytes(held)
+    monkeypatch.setattr(trained, "SHIPPED", copy)
+    with pytest.raises(UserError, match=rf"{name} is damaged\): install fdigits again"):
+        Recogniser()
 
 
 def test_weights_that_are_not_there_are_told(monkeypatch, tmp_path):

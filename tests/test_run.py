@@ -1,7 +1,9 @@
 """Whole runs through the door, as a person starts them."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from fdigits.files import LOCK, held
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--config=configs/audio.py", "--config.data.limit=1000", "--config.epochs=6"]
@@ -85,6 +89,7 @@ def test_a_workdir_of_another_config_is_refused_with_the_fields(finished):
     assert "seed: 0 there, 1 here" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_killed_in_mid_epoch_and_started_again_equals_the_unbroken_run(finished, tmp_path):
     flags = [*SMALL, f"--workdir={tmp_path}"]
     process = subprocess.Popen(command(*flags), cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -98,14 +103,31 @@ def test_killed_in_mid_epoch_and_started_again_equals_the_unbroken_run(finished,
     done = launch(*flags)
     assert done.returncode == 0, done.stderr
     assert "going on after epoch" in done.stdout
+    assert_equal(tmp_path, finished)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_started_again_equals_the_unbroken_run(finished, tmp_path):
+    """While it starts, trains, writes a checkpoint, is tested or draws its page."""
+    flags = [*SMALL, f"--workdir={tmp_path}"]
+    for seconds in np.random.default_rng(0).uniform(3, 15, size=6):
+        with contextlib.suppress(subprocess.TimeoutExpired):  # `run` kills it, by SIGKILL
+            subprocess.run(command(*flags), cwd=ROOT, capture_output=True, timeout=seconds)
+    done = launch(*flags)
+    assert done.returncode == 0, done.stderr
+    assert_equal(tmp_path, finished)
+
+
+def assert_equal(ours: Path, theirs: Path) -> None:
+    """Two runs left the same state, history and figures, bit for bit."""
     for name in ("metrics.jsonl", "statistics.json"):
-        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
-    ours, theirs = arrays(tmp_path), arrays(finished)
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        np.testing.assert_array_equal(ours[name], theirs[name])
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+    state, other = arrays(ours), arrays(theirs)
+    assert state.keys() == other.keys()
+    for name in state:
+        np.testing.assert_array_equal(state[name], other[name])
     for name in ("predictions.npz", "embeddings.npz"):
-        a, b = np.load(tmp_path / name), np.load(finished / name)
+        a, b = np.load(ours / name), np.load(theirs / name)
         assert all((a[k] == b[k]).all() for k in a.files)
 
 
@@ -140,6 +162,39 @@ def test_broken_sources_are_one_line(tmp_path):
         assert not (tmp_path / "w").exists()
 
 
+def test_the_home_folder_is_no_folder_called_tilde(tmp_path):
+    """No shell puts it into `--workdir=~/x`."""
+    (tmp_path / "mine.py").write_text((ROOT / "configs" / "audio.py").read_text())
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "config.json").write_text("[")
+    done = launch("--config=~/mine.py", "--workdir=~/runs", HOME=str(tmp_path))
+    assert done.returncode == 2 and str(tmp_path / "runs" / "config.json") in done.stderr
+
+
+def test_another_run_at_work_is_one_line_and_unharmed(finished, tmp_path):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.is_file()}
+    with held(workdir):
+        done = launch(*SMALL, f"--workdir={workdir}")
+        assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+        assert f"another run is at work in {workdir}" in done.stderr
+        after = {p: p.stat().st_mtime_ns for p in before}
+    assert after == before and not (workdir / LOCK).exists()
+
+
+def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path):
+    """Files can grow to 200 kB, which a checkpoint's do not do with."""
+    limit = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000,) * 2); "
+    limit += "os.execv(sys.argv[1], sys.argv[1:])"
+    flags = [*SMALL, "--config.data.limit=100", f"--workdir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-c", limit, *command(*flags)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert f"no room to write: {tmp_path / 'checkpoints'}" in done.stderr
+    assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 6
+
+
 def test_a_workdir_that_is_none_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "other").mkdir()
@@ -161,6 +216,7 @@ runpy.run_path("launch.py", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_the_prepared_cache_alone_trains_and_tests_the_same(tmp_path):
     """Without the sources, TensorFlow, librosa or scikit-learn: same numbers to rounding."""
     rng = np.random.default_rng(0)

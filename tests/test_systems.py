@@ -82,6 +82,7 @@ def test_the_fusions_weights_stand_with_the_predictions(tmp_path, no_report):
         assert held["weights"].shape == (2, len(held["level"]), 2)
 
 
+@pytest.mark.slow
 def test_a_spectrogram_run_hears_a_recording(tmp_path, capsys, monkeypatch, no_report):
     result = run(short("spectrogram", "hybrid", data__limit=100), tmp_path)
     assert result["parameters"] == 1_628_915 and result["modalities"] == ["spectrogram"]

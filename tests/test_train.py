@@ -1,4 +1,6 @@
+import contextlib
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 from fdigits import train
-from fdigits.checkpoint import Checkpoints
+from fdigits.checkpoint import Checkpoints, kept, weights
 from fdigits.config import base
 from fdigits.data import pipeline
 from fdigits.data.pairing import splits
@@ -252,6 +254,123 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_serves(corpora, tm
     assert len(said) == 1 and "epoch 3" in said[0]
     assert (tmp_path / "damaged" / "3").is_dir()
     assert_same(again.state, loop.state)
+
+
+def flip(file, offset):
+    """Two bits, in two bytes."""
+    held = bytearray(file.read_bytes())
+    held[offset] ^= 4
+    held[offset + 100] ^= 1
+    file.write_bytes(held)
+
+
+@contextlib.contextmanager
+def small_files(size):
+    """No file can grow beyond some bytes, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_disk_that_fills_up_leaves_the_epochs_before(corpora, tmp_path):
+    loop = Loop(corpora, epochs=3)
+    unbroken = Loop(corpora, epochs=3)
+    unbroken.fit()
+
+    def save(state, progress):
+        with small_files(20_000 if progress.epoch == 2 else 10**9):
+            checkpoints.save(state, progress)
+            checkpoints.wait()
+
+    with pytest.raises(OSError, match="File too large") as told:  # noqa: SIM117
+        with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+            loop.fit(save=save)
+    assert told.value.filename == str(tmp_path / "checkpoints")
+    assert kept(tmp_path / "checkpoints") == [1]
+    # Elsewhere, as threads of this process may still be at work there.
+    shutil.copytree(tmp_path / "checkpoints" / "1", tmp_path / "again" / "1")
+    with Checkpoints(tmp_path / "again") as checkpoints:
+        loop.state, loop.progress = checkpoints.latest(unbroken.state, pytest.fail)
+        assert loop.progress.epoch == 1
+        loop.fit(save=checkpoints.save)
+    assert_same(loop.state, unbroken.state)
+
+
+def test_two_flipped_bits_are_found(corpora, tmp_path):
+    """In every large file of a checkpoint: they are restored without a word, were it not for the
+    digests."""
+    loop = Loop(corpora, epochs=2)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        loop.fit(save=checkpoints.save)
+    files = [file for file in (tmp_path / "checkpoints" / "2" / "state").rglob("d/*")]
+    large = [file for file in files if file.stat().st_size > 10_000]
+    refused, checkpoints = 0, Checkpoints(tmp_path / "checkpoints")
+    for file in large:
+        whole = file.read_bytes()
+        for offset in range(500, len(whole) - 200, len(whole) // 8):
+            flip(file, offset)
+            with pytest.raises(UserError, match=r"epoch 2 .* cannot be read"):
+                checkpoints.restore(2, loop.state)
+            try:
+                assert_same(weights(tmp_path / "checkpoints", 2)[0], loop.state.params)
+            except UserError:
+                refused += 1
+            file.write_bytes(whole)
+    assert large and refused
+    flip(max(large, key=lambda file: file.stat().st_size), 5_000)
+    said = []
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert checkpoints.latest(loop.state, said.append)[1].epoch == 1
+    assert "is not as it was written" in said[0] and (tmp_path / "damaged" / "2").is_dir()
+
+
+def test_damaged_best_weights_are_trained_again(corpora, tmp_path):
+    """Those after them are whole, but the best of their time would never be tested."""
+    scores = [0.1, 0.5, 0.9, 0.2, 0.3]
+    loop = Loop(corpora, epochs=5, early_stopping=0)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        loop.fit(staged(scores), save=checkpoints.save)
+    assert kept(tmp_path / "checkpoints") == [2, 3, 4, 5]
+    for file in (tmp_path / "checkpoints" / "3" / "state").rglob("d/*"):
+        for offset in range(500, file.stat().st_size - 200, 1_000):
+            flip(file, offset)  # somewhere in the weights, wherever Orbax lays them
+    again, said = Loop(corpora, epochs=5, early_stopping=0), []
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        again.state, again.progress = checkpoints.latest(again.state, said.append)
+        assert again.progress.epoch == 2 and len(said) == 3
+        again.fit(staged(scores[2:]), save=checkpoints.save)
+    assert again.progress.best_epoch == 3
+    assert_same(again.state, loop.state)
+
+
+def test_a_flipped_bit_of_the_progress_is_found(corpora, tmp_path):
+    loop = Loop(corpora, epochs=1)
+    with Checkpoints(tmp_path) as checkpoints:
+        loop.fit(save=checkpoints.save)
+        file = tmp_path / "1" / "progress" / "metadata"
+        checkpoints.restore(1, loop.state)
+        file.write_text(file.read_text().replace('"best_epoch": 1', '"best_epoch": 0'))
+        with pytest.raises(UserError, match="progress is not as it was written"):
+            checkpoints.restore(1, loop.state)
+
+
+def test_a_checkpoint_without_digests_goes_on(corpora, tmp_path):
+    """As earlier code wrote them."""
+    loop = Loop(corpora, epochs=1)
+    with Checkpoints(tmp_path) as checkpoints:
+        loop.fit(save=checkpoints.save)
+        checkpoints.wait()
+        file = tmp_path / "1" / "progress" / "metadata"
+        held = json.loads(file.read_text())
+        assert held.pop("digests").keys() > {"progress", "step", "key"}
+        file.write_text(json.dumps(held))
+        assert_same(checkpoints.latest(loop.state)[0], loop.state)
+    assert_same(weights(tmp_path, 1)[0], loop.state.params)
 
 
 def test_a_checkpoint_of_earlier_code_goes_on(corpora, tmp_path):

@@ -18,6 +18,7 @@ from fdigits.data import datasets, pairing, prepare
 from fdigits.data.corpus import CLASSES, PARTS, Corpus, Recordings
 from fdigits.data.datasets import Dataset
 from fdigits.errors import exit_cleanly
+from fdigits.files import path_of
 
 # Cosine of two items' centred features from which they are nearly equal. Measured: no two of FSDD's
 # 3,000 recordings reach .984 and 3 of 60,000 MNIST images find another at .99; copies reach .99
@@ -195,8 +196,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--split", help="paper, official, random or speaker; else as a run's")
     parser.add_argument("--speaker", default="", help="held out by --split=speaker")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
-    parser.add_argument("--cache-dir", type=Path, default=Path(DATA["cache"]))
+    parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
+    parser.add_argument("--cache-dir", type=path_of, default=Path(DATA["cache"]))
     args = parser.parse_args(argv)
     corpora = prepare.load(args.corpus, args.data_dir, args.cache_dir)
     policy = args.split or datasets.default_split(args.corpus)

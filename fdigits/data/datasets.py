@@ -9,7 +9,8 @@ A reader is a module of `fdigits/data/corpora/` that offers
   (fdigits makes MFCC, spectrograms and frames of them); pairs are `{"image": Corpus, "audio":
   Corpus}`, where row i belongs to row i.
 
-It may offer `doubts(paths, corpus)`: lines to tell a person at each start, such as files left out.
+It may offer `doubts(paths, corpus)`: lines to tell a person at each start, such as files left out;
+and `fetch(data_dir)`, which gets what is missing, where the record names no files to download.
 
 A set that ships with the package offers `read(name)` alone: `{"image": Corpus}` or `{"audio":
 Corpus}`. A set that is made on the user's machine has no files: `find` gives [], and `VERSION`
@@ -22,7 +23,9 @@ What is found by its place has a name with a prefix, one of `PREFIXES`, which ma
 
 - `folder:PATH`: the pictures and the recordings below `PATH/{digit}/`; `pictures:PATH` and
   `recordings:PATH` are those alone;
-- `mnist_folder:PATH`, `fsdd_folder:PATH`: a pair with another set, of the kind which that lacks.
+- `tfds:NAME[/CONFIG]`: pictures of digits as TensorFlow Datasets has them;
+- `mnist_folder:PATH`, `fsdd_folder:PATH`, `fsdd_tfds:NAME`: a pair with another set, of the kind
+  which that lacks.
 
 `PATH` goes to the name's end, or to a `+` before the name of another set.
 """
@@ -43,6 +46,7 @@ from fdigits.data.corpora import (
     gsc_partial,
     mnist,
     other_voices,
+    tfds_folder,
     written_spoken,
 )
 from fdigits.data.corpus import RECORDED
@@ -77,6 +81,8 @@ class Dataset:
     source: Any = None  # its reader, where the place is in the name, `PREFIX:PLACE`
     folders: tuple[str, ...] = ()  # below the data folder; a download goes into the first
     home: str = ""  # where it comes from, for people
+    licence: str = ""
+    citation: str = ""
     needs: str = ""  # what to put into the folder by hand
     files: tuple[File, ...] = ()  # what to download
     doi: str = ""  # or of a Zenodo record, which knows files and digests,
@@ -89,8 +95,8 @@ class Dataset:
 
     @property
     def short(self) -> str:
-        """What its corpus is called: the name, of a place its last part alone."""
-        return self.name.rpartition("/")[2]
+        """What its corpus is called: the name, without its prefix and the way to its place."""
+        return self.title if self.source else self.name
 
     @property
     def reader(self) -> Any:
@@ -106,6 +112,9 @@ _MNIST = Dataset(
     modalities=("image",),
     folders=mnist.FOLDERS,
     home="https://storage.googleapis.com/cvdf-datasets/mnist/",
+    licence="none named; commonly given as CC BY-SA 3.0",
+    citation="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to "
+    "Document Recognition, Proceedings of the IEEE 86 (11), 1998",
     needs=f"{', '.join(mnist.MD5)} (plain or .gz)",
     files=tuple(
         File(name, f"https://storage.googleapis.com/cvdf-datasets/mnist/{name}", f"sha256:{digest}")
@@ -126,7 +135,12 @@ _MNIST = Dataset(
     ),
 )
 _FSDD_COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
+_OURS = "Apache-2.0, made by fdigits"
 _SPEECH = "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
+_WARDEN = (
+    "P. Warden: Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition, "
+    "arXiv:1804.03209, 2018"
+)
 
 _RECORDS = (
     _MNIST,
@@ -135,6 +149,9 @@ _RECORDS = (
         "digits",
         "scikit-learn digits",
         modalities=("image",),
+        licence="CC BY 4.0",
+        citation="E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine "
+        "Learning Repository, 1998",
         module="bundled",
         split="official",
         ships=True,
@@ -143,6 +160,7 @@ _RECORDS = (
         "printed",
         "printed digits",
         modalities=("image",),
+        licence=_OURS,
         split="official",
         ships=True,
     ),
@@ -150,6 +168,7 @@ _RECORDS = (
         "sketched",
         "sketched digits",
         modalities=("image",),
+        licence=_OURS,
         split="official",
         ships=True,
     ),
@@ -159,6 +178,9 @@ _RECORDS = (
         modalities=RECORDED,
         folders=fsdd.FOLDERS,
         home="https://github.com/Jakobovski/free-spoken-digit-dataset",
+        licence="CC BY-SA 4.0",
+        citation="Z. Jackson and contributors: Free Spoken Digit Dataset, "
+        "doi:10.5281/zenodo.1342401",
         needs="its folder recordings/ or a tar of it",
         files=(
             File(
@@ -178,6 +200,8 @@ _RECORDS = (
         disjoint=True,
         folders=gsc_digits.FOLDERS,
         home=_SPEECH,
+        licence="CC BY 4.0",
+        citation=_WARDEN,
         needs="the archive (2.4 GB) or a folder or tar of {word}/{speaker}_nohash_{take}.wav "
         "(what TensorFlow Datasets prepares calls every digit _unknown_ and cannot serve)",
     ),
@@ -188,6 +212,10 @@ _RECORDS = (
         disjoint=True,
         folders=audio_mnist.FOLDERS,
         home="https://github.com/soerenab/AudioMNIST",
+        licence="MIT",
+        citation="S. Becker, M. Ackermann, S. Lapuschkin, K.-R. Müller, W. Samek: Interpreting "
+        "and Explaining Deep Neural Networks for Classification of Audio Signals, "
+        "arXiv:1807.03418, 2018",
         needs="its folder data/ or a tar of it",
     ),
     Dataset(
@@ -197,6 +225,8 @@ _RECORDS = (
         disjoint=True,
         folders=gsc_partial.FOLDERS,
         home=_SPEECH,
+        licence="CC BY 4.0",
+        citation=_WARDEN,
         needs="a folder or tar of {word}/{speaker}_nohash_{take}.wav",
     ),
     Dataset(
@@ -205,12 +235,14 @@ _RECORDS = (
         modalities=RECORDED,
         folders=other_voices.FOLDERS,
         home="https://github.com/secretlessai/audio-mnist",
+        licence="MIT",
         needs="voice_a/{digit}/*.flac and audio_mnist/{speaker}/{digit}_{speaker}_{take}.wav",
     ),
     Dataset(
         "voices",
         "eSpeak NG in number (synthetic speech)",
         modalities=RECORDED,
+        licence=_OURS,
         split="official",
         disjoint=True,
         made=True,
@@ -219,6 +251,7 @@ _RECORDS = (
         "espeak",
         "eSpeak NG (synthetic speech)",
         modalities=RECORDED,
+        licence=_OURS,
         module="bundled",
         split="official",
         disjoint=True,
@@ -232,6 +265,9 @@ _RECORDS = (
         disjoint=True,
         folders=written_spoken.FOLDERS,
         home="https://zenodo.org/record/4452953",
+        licence="see its page",
+        citation="L. Khacef, L. Rodriguez, B. Miramond: Written and Spoken Digits Database for "
+        "Multimodal Learning, doi:10.5281/zenodo.4452953",
         needs=f"{', '.join(written_spoken.DATABASE)}; or {', '.join(written_spoken.CLASS_CODE)}; "
         "or remake it: python -m fdigits.data.corpora.written_spoken",
         doi="10.5281/zenodo.4452953",
@@ -265,10 +301,24 @@ def _folder(place: str, *modalities: str) -> tuple[Dataset, ...]:
     )
 
 
+def _of_tfds(place: str) -> tuple[Dataset, ...]:
+    """The record of a set of TensorFlow Datasets, `name[/config][:version]`."""
+    return (
+        Dataset(
+            f"tfds:{place}",
+            place.replace("/", "-"),
+            modalities=("image",),
+            source=tfds_folder.Pictures(place),
+            home="https://www.tensorflow.org/datasets/catalog/overview",
+        ),
+    )
+
+
 PREFIXES: dict[str, Callable[[str], tuple[Dataset, ...]]] = {
     "folder": _folder,
     "pictures": lambda place: _folder(place, "image"),
     "recordings": lambda place: _folder(place, "audio"),
+    "tfds": _of_tfds,
 }
 _PLACE = re.compile(rf"(?:(\w+)_)?({'|'.join(PREFIXES)}):(.*)", re.DOTALL)
 
@@ -346,14 +396,24 @@ def _joined(first: Dataset, names: list[str]) -> Dataset:
 
 def _names() -> dict[str, tuple[str, ...]]:
     """Names without a place, and the names of the records of each."""
-    return {one.name: one.members or (one.name,) for one in DATASETS.values()} | _pairs()
+    return {one.name: one.members or (one.name,) for one in DATASETS.values()} | pairs()
 
 
-def _pairs() -> dict[str, tuple[str, str]]:
+def pairs() -> dict[str, tuple[str, str]]:
+    """Each set of images with each set of recordings, by the pair's name."""
     single = [one for one in DATASETS.values() if not one.paired]
     images = [one.name for one in single if "image" in one.modalities]
     heard = [one.name for one in single if "audio" in one.modalities]
     return {f"{image}_{audio}": (image, audio) for image in images for audio in heard}
+
+
+def singles(name: str) -> list[Dataset]:
+    """The records of the single sets that `name` is made of, joined ones taken apart.
+
+    Raises:
+      UserError: as `find`.
+    """
+    return [part for one in find(name) for part in one.joins or (one,)]
 
 
 def title(name: str) -> str:

@@ -15,6 +15,7 @@ from fdigits.errors import UserError
 
 Ratio = tuple[int, int, int]
 Rows = dict[str, np.ndarray]  # by part
+POLICIES = ("paper", "official", "random", "speaker")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,11 +259,8 @@ def split_rows(
       UserError: no such policy or speaker; a `ratio` that is not three positive whole numbers; a
         part without items.
     """
-    split = choose(
-        policy,
-        {"paper": _paper, "official": _official, "random": _random, "speaker": _speaker},
-        "data.split",
-    )
+    by_policy = dict(zip(POLICIES, (_paper, _official, _random, _speaker), strict=True))
+    split = choose(policy, by_policy, "data.split")
     if len(ratio) != 3 or not all(isinstance(n, int) and n > 0 for n in ratio):
         raise UserError(f"the parts' ratio {tuple(ratio)} must be three positive whole numbers")
     rng = _rng(seed, "split", zlib.crc32(corpus.name.encode()))

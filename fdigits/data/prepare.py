@@ -9,9 +9,8 @@ source at hand.
 import dataclasses
 import hashlib
 import sys
-import zipfile
-import zlib
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from fdigits.data import corpus, datasets, download, features, recordings
 from fdigits.data.corpus import MODALITIES, RECORDED, Corpus, Recordings
 from fdigits.data.datasets import Dataset
 from fdigits.errors import UserError
-from fdigits.files import write_arrays
+from fdigits.files import path_of, read_arrays, write_arrays
 
 VERSIONS = {  # of the cache files' form and of what is in them
     "image": "1.1",
@@ -45,7 +44,6 @@ _STAND_INS = {  # of MFCC
     "mean_mfcc": features.described,
 }
 _COLUMNS = ("x", "label", "id", "speaker", "part")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError)
 
 
 def load(
@@ -70,7 +68,7 @@ def load(
       UserError: no such data set; missing files; a damaged or wrong file; something wanted of
         recordings where there are none, or two things of one recording.
     """
-    folders = Path(data_dir).expanduser(), Path(cache_dir).expanduser()
+    folders = path_of(data_dir), path_of(cache_dir)
     corpora: dict[str, Corpus] = {}
     for dataset in datasets.find(name):
         corpora |= _load_one(dataset, *folders, _wanted(dataset, modalities))
@@ -123,10 +121,11 @@ def _sourced(
     cache = cache_dir / _cache_name(dataset, data_dir, modality)
     paths = dataset.reader.find(data_dir)
     version = VERSIONS[modality] + (f".{dataset.reader.VERSION}" if dataset.made else "")
+    holds = dataset.modalities if dataset.paired else (modality,)
     cached, fingerprint_of_cache, damage = None, "", ""
     if cache.exists() and (paths or not dataset.own):
         try:
-            cached, fingerprint_of_cache = _read_cache(dataset.short, cache, version)
+            cached, fingerprint_of_cache = _read_cache(dataset.short, cache, version, holds)
         except UserError as error:
             damage = str(error)
     if not paths and cached:
@@ -138,7 +137,8 @@ def _sourced(
         return cached, paths
     if not paths and not dataset.made:
         try:
-            download.fetch(dataset.name, data_dir)
+            fetch = getattr(dataset.reader, "fetch", partial(download.fetch, dataset.name))
+            fetch(data_dir)
         except UserError as error:
             raise UserError(f"{damage}; {error}" if damage else str(error)) from error
         paths = dataset.reader.find(data_dir)
@@ -223,10 +223,11 @@ def _write_cache(cache: Path, corpora: dict[str, Corpus], now: str, version: str
     write_arrays(cache, fingerprint=np.array(now), version=np.array(version), **arrays)
 
 
-def _read_cache(name: str, cache: Path, version: str) -> tuple[dict[str, Corpus], str]:
+def _read_cache(
+    name: str, cache: Path, version: str, modalities: Collection[str]
+) -> tuple[dict[str, Corpus], str]:
     try:
-        with np.load(cache, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = read_arrays(cache)
         found = str(arrays["version"])
         if found == version:
             corpora = {
@@ -234,10 +235,9 @@ def _read_cache(name: str, cache: Path, version: str) -> tuple[dict[str, Corpus]
                     Corpus(name, *(arrays[f"{modality}.{column}"] for column in _COLUMNS)),
                     f"prepared file {cache}",
                 )
-                for modality in MODALITIES
-                if f"{modality}.x" in arrays
+                for modality in modalities
             }
             return corpora, str(arrays["fingerprint"])
-    except _UNREADABLE as error:
+    except (ValueError, KeyError) as error:
         raise UserError(f"prepared file {cache} is damaged") from error
     raise UserError(f"prepared file {cache} is of version {found}, not {version}")

@@ -4,19 +4,18 @@ Every run does this once with the weights that are tested; `python -m fdigits.re
 """
 
 import argparse
-from pathlib import Path
 
 from fdigits import evaluate, explain, trained
 from fdigits.console import console
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import write_arrays
+from fdigits.files import path_of, write_arrays
 
 
 @exit_cleanly
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m fdigits.explain", description=__doc__)
-    parser.add_argument("run", type=Path, help="workdir of a finished run")
-    parser.add_argument("--data-dir", type=Path, help="of the source files, if not as it was")
+    parser.add_argument("run", type=path_of, help="workdir of a finished run")
+    parser.add_argument("--data-dir", type=path_of, help="of the source files, if not as it was")
     given = parser.parse_args(arguments)
     found = trained.load(given.run)
     files = evaluate.make_again(found, given.data_dir)

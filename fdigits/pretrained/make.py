@@ -4,8 +4,8 @@ python -m fdigits.pretrained.make RUN --picture .5 --recording .5 --data-dir dat
 
 Parameters and statistics go into `weights.msgpack` in half precision (msgpack of arrays, which runs
 no code), the config into `config.json`, the least probabilities that count as a digit into
-`thresholds.json`, and accuracies of what was written into `figures.json`. README.md beside them is
-the model card: write its figures anew.
+`thresholds.json`, the digests of these three into `digests.json`, and accuracies of what was
+written into `figures.json`. README.md beside them is the model card: write its figures anew.
 """
 
 import argparse
@@ -17,8 +17,8 @@ import numpy as np
 from fdigits import evaluate
 from fdigits.config import DATA
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import atomic, write_json
-from fdigits.trained import SHIPPED, THRESHOLDS, WEIGHTS, Trained, load, shipped
+from fdigits.files import atomic, digest, path_of, write_json
+from fdigits.trained import DIGESTS, SHIPPED, THRESHOLDS, WEIGHTS, Trained, load, shipped
 
 FIGURES = "figures.json"
 TESTED = (("digits", ""), ("mnist", "test"), ("fsdd", "test"), ("gsc_digits", ""))  # data, part
@@ -44,6 +44,8 @@ def ship(run: Trained, least: dict[str, float], folder: Path = SHIPPED) -> None:
     config["data"] |= {name: DATA[name] for name in ("dir", "cache")}  # not the trainer's folders
     write_json(folder / "config.json", config)
     write_json(folder / THRESHOLDS, least)
+    shipping = (WEIGHTS, "config.json", THRESHOLDS)
+    write_json(folder / DIGESTS, {name: digest(folder / name) for name in shipping})
 
 
 def measure(data_dir: Path, cache: Path) -> None:
@@ -58,11 +60,11 @@ def measure(data_dir: Path, cache: Path) -> None:
 @exit_cleanly
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="workdir of a finished run of strangers.py:both")
+    parser.add_argument("run", type=path_of, help="workdir of a finished run of strangers.py:both")
     for kind in ("picture", "recording"):
         parser.add_argument(f"--{kind}", type=float, default=0.5, help="least probability")
-    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
-    parser.add_argument("--cache", type=Path, default=Path(DATA["cache"]))
+    parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
+    parser.add_argument("--cache", type=path_of, default=Path(DATA["cache"]))
     args = parser.parse_args()
     ship(load(args.run), {"picture": args.picture, "recording": args.recording})
     measure(args.data_dir, args.cache)

@@ -4,12 +4,12 @@ What is missing of a run's arrays is made again from its checkpoint and data fir
 """
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 
 from fdigits import evaluate
 from fdigits.errors import exit_cleanly
+from fdigits.files import path_of
 from fdigits.report import write
 
 
@@ -17,16 +17,16 @@ from fdigits.report import write
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m fdigits.report", description=__doc__)
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="a finished run's workdir"
+        "runs", nargs="+", type=path_of, metavar="RUN", help="a finished run's workdir"
     )
-    parser.add_argument("--out", required=True, type=Path, help="the folder to write into")
+    parser.add_argument("--out", required=True, type=path_of, help="the folder to write into")
     parser.add_argument(
         "--apart",
         action="store_true",
         help="the runs may have different test items: compare only those that share them",
     )
     parser.add_argument(
-        "--data-dir", type=Path, help="the folder of source files, if not the run's own"
+        "--data-dir", type=path_of, help="the folder of source files, if not the run's own"
     )
     given = parser.parse_args(arguments)
     console = Console(stderr=True)

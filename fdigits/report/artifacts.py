@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 from fdigits.config import modern, modern_result
 from fdigits.data.corpus import CLASSES, MODALITIES
 from fdigits.errors import UserError
+from fdigits.files import read_arrays
 
 AGAIN = "run the experiment again in a new workdir"
 ANEW = "delete it and run the command again: it is made anew from the checkpoint"
@@ -87,6 +86,16 @@ class Run:
     def weights_NxM(self) -> np.ndarray | None:
         """A fusion's, of M modalities."""
         return self.outputs.get("weights")
+
+    @property
+    def unsound(self) -> dict[str, int]:
+        """Outputs that hold NaN or infinity, and of how many test items: training went astray."""
+        counts = {
+            name: int((~np.isfinite(array)).reshape(len(array), -1).any(1).sum())
+            for name, array in self.outputs.items()
+            if array.dtype.kind == "f"
+        }
+        return {name: count for name, count in counts.items() if count}
 
     @property
     def predicted_N(self) -> np.ndarray:
@@ -246,9 +255,8 @@ def _arrays(path: Path, needed: bool, keys: tuple[str, ...] = ()) -> dict[str, n
             raise UserError(f"{path} is missing: {ANEW.removeprefix('delete it and ')}")
         return {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_arrays(path)
+    except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}): {_anew(path)}") from error
     _require(path, arrays, keys, _anew(path))
     return arrays
@@ -372,10 +380,6 @@ def _check(run: Run) -> None:
                 f"{run.path / file}: {name} has shape {array.shape}, expected {wanted}: "
                 f"{_anew(run.path / file)}"
             )
-        finite = array.dtype.kind != "f" or np.isfinite(array).all()
-        if not finite and file != "embeddings.npz":  # the page says which are too large to draw
-            told = f"{run.path / file}: {name} holds NaN or infinity"
-            raise UserError(f"{told}: {_anew(run.path / file)}")
     further = {
         "predictions.npz": _wrong_prediction,
         "inputs.npz": _wrong_input,

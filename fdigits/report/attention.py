@@ -1,6 +1,7 @@
 """Where a model looks: Grad-CAM and attention maps over the inputs, and weights of channels."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -11,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from fdigits.report import words
 from fdigits.report.artifacts import Run
 from fdigits.report.figures import SECOND, frequency_axes, standardised
-from fdigits.report.page import Block, Heading, Note, Picture
-from fdigits.report.style import INK, PALE, STYLE, WRONG, first_of_each, png
+from fdigits.report.page import Block, Heading, Note, Picture, Undrawable
+from fdigits.report.style import INK, PALE, STYLE, WRONG, first_of_each
 
 COLOURS = matplotlib.colormaps["viridis"].resampled(32)  # few colours: small files
 GREY = matplotlib.colormaps["gray_r"].resampled(32)
@@ -91,7 +92,12 @@ def over_inputs(
     Args:
       limits: the map's values at both ends of the colours.
       meaning: what the colour bar says they are.
+
+    Raises:
+      Undrawable: a map holds NaN or infinity.
     """
+    if not np.isfinite(map_KxHxW).all():
+        raise Undrawable("the maps hold NaN or infinity")
     columns, size = COLUMNS[modality], input_KxHxW.shape[1:]
     rows = 2 * -(-len(label_K) // columns)
     figure = Figure(figsize=(7.2, TALL[modality] * rows + 0.45), layout="compressed")
@@ -153,7 +159,13 @@ def _name_axes(figure: Figure, grid: np.ndarray, modality: str) -> None:
 
 @matplotlib.rc_context(STYLE)
 def channels(weights_KxC: np.ndarray, label_K: np.ndarray) -> Figure:
-    """The mean weight of each of C channels for each digit."""
+    """The mean weight of each of C channels for each digit.
+
+    Raises:
+      Undrawable: a weight is NaN or infinite.
+    """
+    if not np.isfinite(weights_KxC).all():
+        raise Undrawable("the weights hold NaN or infinity")
     digits = np.unique(label_K)
     mean = np.stack([weights_KxC[label_K == digit].mean(0) for digit in digits])
     figure = Figure(figsize=(7.2, 2.9))
@@ -207,7 +219,7 @@ def grad_cam(name: str, run: Run, modality: str) -> Picture:
         "where the last convolution of the "
         f"{modality} encoder speaks for the predicted digit, each map scaled to a maximum of 1. "
         "Beware: a map shows what raised this score, not what the digit is, and is as coarse as "
-        f"the convolution's output; one that is 0 everywhere found nothing. {words.setting(run)}"
+        f"the convolution's output; one that is 0 everywhere found nothing. {words.brief(run)}"
     )
     return _laid_over(name, run, modality, map_K, "gradcam", modality, (0, 1), "Grad-CAM", caption)
 
@@ -226,7 +238,7 @@ def attention(name: str, run: Run, path: str) -> Picture:
         f"One test item of each digit, titled true → predicted (errors orange): {SHOWN[modality]}, "
         f"{what}. Beware: colours end at the 1% and 99% quantiles of all these maps, which may lie "
         "close together, and a place that counts much need not speak for the digit. "
-        f"{words.setting(run)}"
+        f"{words.brief(run)}"
     )
     limits = tuple(np.quantile(map_K, (0.01, 0.99)).tolist())
     return _laid_over(name, run, modality, map_K, "attention", path, limits, meaning, caption)
@@ -246,24 +258,24 @@ def _laid_over(
     row_K = run.maps["row"]
     one = [chosen[0] for chosen in first_of_each(run.label_N[row_K], 1) if chosen]
     row = row_K[one]
-    figure = over_inputs(
-        inputs(run, modality, row), map_K[one], modality, run.label_N[row], run.predicted_N[row],
-        limits, meaning,
+    figure = partial(
+        over_inputs, inputs(run, modality, row), map_K[one], modality, run.label_N[row],
+        run.predicted_N[row], limits, meaning,
     )  # fmt: skip
     title = f"{name}: " + (f"Grad-CAM, {of}" if kind == "gradcam" else f"attention, {of}")
     file = f"{kind}_{words.slug(name)}_{words.slug(of)}"
-    return Picture(file, png(figure), title, caption, 720)
+    return Picture(file, figure, title, caption, 720)
 
 
 def channel_weights(name: str, run: Run, path: str) -> Picture:
     map_K, label_K = run.maps[f"attention:{path}"], run.label_N[run.maps["row"]]
-    figure = channels(map_K.astype(np.float32), label_K)
+    figure = partial(channels, map_K.astype(np.float32), label_K)
     caption = (
         f"The weight of each of {map_K.shape[1]} channels, mean over {len(label_K)} test items by "
         "their true digit: columns that differ from row to row tell digits apart, a column of one "
         "colour only scales its channel. Beware: few items a digit, and colours end at the least "
-        f"and greatest mean. {words.setting(run)}"
+        f"and greatest mean. {words.brief(run)}"
     )
     title = f"{name}: channel weights, {path}"
     file = f"attention_{words.slug(name)}_{words.slug(path)}"
-    return Picture(file, png(figure), title, caption, 720)
+    return Picture(file, figure, title, caption, 720)

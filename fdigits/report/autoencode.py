@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from fdigits.report import terminal, words
 from fdigits.report.artifacts import Run
 from fdigits.report.page import Block, Heading, Picture
-from fdigits.report.style import PALE, RUNS, STYLE, first_of_each, png
+from fdigits.report.style import PALE, RUNS, STYLE, first_of_each
 
 Points = dict[int, list[float]]  # bottleneck -> a figure of each run
 
@@ -40,14 +41,15 @@ def _reconstructions(name: str, run: Run) -> Picture:
     sound_KxT = frames_KxTxC[..., -1] > 0
     given_KxTxC[~sound_KxT] = 0
     longest = int(sound_KxT.sum(1).max())
-    figure = beside(given_KxTxC[:, :longest], again_KxTxC[:, :longest], run.label_N[one])
+    given_KxTxC, again_KxTxC = given_KxTxC[:, :longest], again_KxTxC[:, :longest]
+    figure = partial(beside, given_KxTxC, again_KxTxC, run.label_N[one])
     caption = (
         "MFCC of one test recording of each digit, and below what the autoencoder makes of it: "
         "frames to the right, coefficients upwards, standard deviations from the training part's "
-        f"mean; colours end at three, padding is 0. {words.setting(run)}"
+        f"mean; colours end at three, padding is 0. {words.brief(run)}"
     )
     file = f"reconstructions_{words.slug(name)}"
-    return Picture(file, png(figure), f"{name}: reconstructions", caption, 720)
+    return Picture(file, figure, f"{name}: reconstructions", caption, 720)
 
 
 @matplotlib.rc_context(STYLE)
@@ -105,10 +107,10 @@ def by_bottleneck(runs: dict[str, Run], figure: str, title: str) -> Iterator[Pic
     caption = (
         f"{title} on the test part by the width of the bottleneck: a dot for each run, a line "
         f"through the means{', dashed what the paper reports' if papers else ''}. "
-        f"{words.settings({name: run for name, run in runs.items() if bottleneck(run)})}"
+        f"{words.brief(*drawn)}"
     )
-    drawn = png(against(lines, papers, title.lower()))
-    yield Picture(f"{figure}_by_bottleneck", drawn, f"{title} by bottleneck", caption, 520)
+    draw = partial(against, lines, papers, title.lower())
+    yield Picture(f"{figure}_by_bottleneck", draw, f"{title} by bottleneck", caption, 520)
 
 
 @matplotlib.rc_context(STYLE)

@@ -1,6 +1,7 @@
 """From workdirs to the blocks of a report: what every run has, and what its task adds."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,8 @@ from fdigits.report import (
     words,
 )
 from fdigits.report.artifacts import Run, load
-from fdigits.report.page import Block, Heading, Note, Picture, publish
-from fdigits.report.results import Runs, by_task, results
-from fdigits.report.style import png
+from fdigits.report.page import Block, Heading, Items, Note, Picture, publish, sound
+from fdigits.report.results import MOST, Runs, by_task, results, settings
 
 PAGES: dict[str, Callable[[Runs, bool], Iterator[Block]]] = {  # task -> the blocks of its own
     "classify": classify.blocks,
@@ -67,23 +67,28 @@ def build(paths: list[Path], out: Path, apart: bool) -> Path:
     loaded = [load(path) for path in paths]
     runs = dict(zip(words.labels(loaded), loaded, strict=True))
     subject = "; ".join(runs) if len(runs) <= 3 else f"{len(runs)} runs"
-    own = own_blocks(runs, apart)  # first, as it refuses runs that cannot be compared
-    blocks = [*results(runs), *samples(runs), *learning(runs), *own, *maps(runs)]
+    own = own_blocks(runs, apart)  # first: it refuses runs that cannot be compared
+    leading = {task: [block for block in page if isinstance(block, Picture)][:1]
+               for task, page in own.items()}  # fmt: skip
+    rest = [block for page in own.values() for block in page if [block] not in leading.values()]
+    before = [*sound(results(runs, leading)), *sound(samples(runs)), *sound(learning(runs))]
+    blocks = [*before, *rest, *sound(maps(runs))]
     try:
         return publish(f"fdigits report: {subject}", blocks, out)
     except OSError as error:
         raise UserError(f"cannot write the report into {out}: {error}") from error
 
 
-def own_blocks(runs: Runs, apart: bool) -> list[Block]:
-    """What the tasks of the runs add to their page."""
-    pages = [(PAGES[task], some) for task, some in by_task(runs).items() if task in PAGES]
-    return [block for page, some in pages for block in page(some, apart)]
+def own_blocks(runs: Runs, apart: bool) -> dict[str, list[Block]]:
+    """What each task adds to the page, its picture that says most before its others."""
+    pages = by_task(runs).items()
+    return {task: [*sound(PAGES[task](some, apart))] for task, some in pages if task in PAGES}
 
 
 def samples(runs: Runs) -> Iterator[Block]:
-    """Inputs of each modality and augmentations, of each data set once, where runs left some."""
-    found = []
+    """Many settings at length; inputs and augmentations of each data set, where runs left some."""
+    told = settings(runs)
+    found: list[Block] = [Items(told)] if len(told) > MOST else []
     for name in dict.fromkeys(run.config["data"]["name"] for run in runs.values()):
         of_data = [run for run in runs.values() if run.config["data"]["name"] == name]
         labelled = [run for run in of_data if run.label_N is not None]
@@ -101,21 +106,21 @@ def _sample(run: Run, modality: str) -> Picture:
     label_M = np.zeros(len(held), int)
     label_M[run.rows(modality)] = run.label_N
     title = MODALITIES[modality].title
-    caption = f"{caption.format(*held.shape)} {words.setting(run)}"
+    caption = f"{caption.format(*held.shape)} {words.brief(run)}"
     file = f"{words.slug(run.config['data']['name'])}_{words.slug(title)}"
     title = f"{title[0].upper()}{title[1:]} of {words.data(run)}"
-    return Picture(file, png(draw(held, label_M)), title, caption, 720)
+    return Picture(file, partial(draw, held, label_M), title, caption, 720)
 
 
 def _augmented(run: Run) -> Picture:
     shown = run.augmentations
     caption = (
         "One test image and what each augmentation makes of it, at full strength, combined "
-        f"at the run's. {words.setting(run)}"
+        f"at the run's. {words.brief(run)}"
     )
-    figure = figures.augmentations(shown["name"].tolist(), shown["image"])
+    figure = partial(figures.augmentations, shown["name"].tolist(), shown["image"])
     file = f"{words.slug(run.config['data']['name'])}_augmentations"
-    return Picture(file, png(figure), f"Augmentations of {words.data(run)}", caption, 420)
+    return Picture(file, figure, f"Augmentations of {words.data(run)}", caption, 420)
 
 
 def learning(runs: Runs) -> Iterator[Block]:
@@ -129,26 +134,22 @@ def learning(runs: Runs) -> Iterator[Block]:
         losses = {BOUNDS.get(task) or LOSSES.get(run.config.get("loss", ""), "cross-entropy")
                   for run in some.values() if run.classifies}  # fmt: skip
         loss = " or ".join(sorted(losses))
-        try:
-            figure = figures.curves(histories, loss)
-        except ValueError as error:
-            yield Note(f"{title}: not drawn, {error}.")
-            continue
+        figure = partial(figures.curves, histories, loss)
         caption = _curves_caption(figures.scalars(histories), loss)
         if len(losses) > 1:
             caption += "Losses of different kinds cannot be compared. "
         file = "curves" if alone else f"curves_{words.slug(task)}"
-        yield Picture(file, png(figure), title, caption + words.settings(some), 720)
+        yield Picture(file, figure, title, caption + words.brief(*some.values()), 720)
 
 
 def _curves_caption(names: list[str], loss: str) -> str:
     shown = [f"loss ({loss})" if name == "loss" and loss else name for name in names]
-    listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    listed = " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
     both = set(names) == {"loss", "accuracy"}
     axes = "Both axes are logarithmic" if both else "Axes are logarithmic where they can be"
     axes += ", accuracy by its distance from 100%" if "accuracy" in names else ""
     return (
-        f"{listed[0].upper()}{listed[1:]} over epochs: training (dashed), as it is trained, with "
+        f"{listed[:1].upper()}{listed[1:]} over epochs: training (dashed), as it is trained, with "
         f"dropout or noise where there is some, and validation (solid). {axes}. "
     )
 
@@ -168,11 +169,8 @@ def _map(name: str, run: Run, encoder: str) -> Block:
     source_N = run.sources().get(encoder, np.arange(len(run.id_N)))
     rows = embeddings.choose(source_N)
     embedding_KxD = run.embeddings[encoder][rows]
-    try:
-        plane = embeddings.project(embedding_KxD, run.label_N[rows])
-    except ValueError as error:
-        return Note(f"{title}: not drawn, {error}.")
     total = len(np.unique(source_N))
-    caption = f"{embeddings.caption(encoder, embedding_KxD.shape, total)} {words.setting(run)}"
+    caption = f"{embeddings.caption(encoder, embedding_KxD.shape, total)} {words.brief(run)}"
     file = f"map_{words.slug(name)}_{words.slug(encoder)}"
-    return Picture(file, png(embeddings.draw(plane)), title, caption, 720)
+    figure = partial(embeddings.figure, embedding_KxD, run.label_N[rows])
+    return Picture(file, figure, title, caption, 720)

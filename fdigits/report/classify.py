@@ -1,13 +1,13 @@
 """The page of classifiers: errors compared, confusions, bottlenecks, looks, weights of a fusion."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from fdigits.errors import UserError
 from fdigits.report import attention, autoencode, figures, fusion, words
 from fdigits.report.artifacts import ANEW, Run
 from fdigits.report.comparison import comparison, same_test
 from fdigits.report.page import Block, Heading, Picture
-from fdigits.report.style import png
 
 
 def blocks(runs: dict[str, Run], apart: bool) -> Iterator[Block]:
@@ -34,7 +34,7 @@ def confusions(runs: dict[str, Run]) -> Iterator[Block]:
         counts = figures.confusion_counts(run.label_N, run.predicted_N)
         caption = (
             "Counts of test items, a row per true digit, with the recall of each digit; the "
-            f"errors' shade is their share of the row. {words.setting(run)}"
+            f"errors' shade is their share of the row. {words.brief(run)}"
         )
-        figure = png(figures.confusion(counts))
+        figure = partial(figures.confusion, counts)
         yield Picture(f"confusion_{words.slug(name)}", figure, f"Confusion of {name}", caption, 520)

@@ -1,6 +1,7 @@
 """What several runs over the same test items get wrong, one beside the other."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +10,6 @@ from fdigits.data.corpus import MODALITIES
 from fdigits.report import figures, statistics, words
 from fdigits.report.artifacts import Run
 from fdigits.report.page import Block, Grid, Heading, Note, Picture
-from fdigits.report.style import png
 from fdigits.report.venn import regions, same_items, venn
 
 SHOWN_ERRORS = 18
@@ -65,9 +65,9 @@ def comparison(runs: dict[str, Run], tag: str) -> Iterator[Block]:
     caption = (
         f"Test items that {', '.join(chosen)} get wrong; of {n:,} items all of them get "
         f"{n - len(set.union(*sets)):,} right and {all_wrong:,} wrong. The circles are of equal "
-        f"size: areas mean nothing. {words.settings(chosen)}"
+        f"size: areas mean nothing. {words.brief(*chosen.values())}"
     )
-    figure = png(venn(list(chosen), sets))
+    figure = partial(venn, list(chosen), sets)
     yield Picture(f"venn{tag}", figure, "Venn diagram of errors", caption, 440)
     pictures = {
         name: run for name, run in runs.items() if run.kind == "image" and "image" in run.held
@@ -94,16 +94,17 @@ def image_errors(runs: dict[str, Run], name: str, run: Run, tag: str) -> Iterato
     order = {name: run} | {
         other: runs[other] for kind in kinds(runs) for other in runs if runs[other].kind == kind
     }
-    figure = figures.errors(
+    figure = partial(
+        figures.errors,
         run.held["image"][run.rows("image")[rows]],
         run.label_N[rows],
         {other: twin.predicted_N[rows] for other, twin in order.items()},
     )
     caption = (
         f"{len(rows)} of the {len(wrong)} test images that {name} gets wrong, its surest errors "
-        f"first, with each model's prediction: ✓ right, ✗ wrong. {words.settings(runs)}"
+        f"first, with each model's prediction: ✓ right, ✗ wrong. {words.brief(*runs.values())}"
     )
-    yield Picture(f"errors{tag}", png(figure), f"Errors of {name}", caption, 720)
+    yield Picture(f"errors{tag}", figure, f"Errors of {name}", caption, 720)
 
 
 def paired_tests(runs: dict[str, Run]) -> Iterator[Block]:

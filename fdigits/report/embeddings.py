@@ -3,6 +3,9 @@
 import csv
 import dataclasses
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -12,11 +15,14 @@ from scipy.optimize import linear_sum_assignment
 
 from fdigits import config
 from fdigits.data.corpus import CLASSES, MODALITIES
+from fdigits.report.page import Undrawable
 from fdigits.report.style import DIGITS, INK, STYLE
 
 MOST = 3000  # items on one map
+FEWEST = 12  # more than k-means' clusters
 SEED = 0
 WIDTH = 50  # of what t-SNE sees
+TSNE = (sys.executable, "-P", str(Path(__file__).with_name("tsne.py")))
 SMALLEST, LARGEST = 1e-9, 1e12  # spread and size: squares of distances fit float32 with ease
 ITEMS = {name: modality.title for name, modality in MODALITIES.items()} | {"frames": "recordings"}
 
@@ -50,8 +56,9 @@ def project(
       method: "tsne" (PCA to 50, then t-SNE) | "pca" (to 2).
 
     Raises:
-      ValueError: fewer than 12 items or two classes, or embeddings that no map can be made of:
-        of one number, infinite, all alike, or of a size that t-SNE's arithmetic cannot hold.
+      Undrawable: fewer than 12 different items or two classes, or embeddings that no map can be
+        made of: of one number, infinite, all alike, or of a size that t-SNE's arithmetic cannot
+        hold; or t-SNE ended its process.
       UserError: no such method.
     """
     from sklearn.cluster import KMeans
@@ -60,7 +67,7 @@ def project(
 
     reduce = config.choose(method, METHODS, "method")
     _refuse(embedding_KxD, label_K)
-    with threadpool_limits(1):  # t-SNE's threads spin: on a busy machine they multiply its time
+    with threadpool_limits(1):  # threads spin: on a busy machine they multiply the time
         xy_Kx2 = reduce(embedding_KxD.astype(np.float32), seed)
         found_K = KMeans(CLASSES, n_init=10, random_state=seed).fit_predict(xy_Kx2)
     meets_VxV = np.zeros((CLASSES, CLASSES), int)
@@ -76,11 +83,17 @@ def project(
 
 
 def _tsne(embedding_KxD: np.ndarray, seed: int) -> np.ndarray:
-    from sklearn.manifold import TSNE
-
-    k = len(embedding_KxD)
-    plane = TSNE(2, perplexity=min(30, (k - 1) / 3), init="pca", random_state=seed)
-    return plane.fit_transform(_pca(embedding_KxD, seed, WIDTH))
+    """t-SNE in a process of its own: where Barnes-Hut fails, it takes the whole process along."""
+    given = io.BytesIO()
+    np.save(given, _pca(embedding_KxD, seed, WIDTH))
+    done = subprocess.run([*TSNE, str(seed)], input=given.getvalue(), capture_output=True)
+    if done.returncode:
+        *_, last = ["", *done.stderr.decode(errors="replace").splitlines()]
+        raise Undrawable(f"t-SNE ended with status {done.returncode} {last}".strip())
+    plane_Kx2 = np.load(io.BytesIO(done.stdout))
+    if not np.isfinite(plane_Kx2).all():
+        raise Undrawable("t-SNE found no place for them")
+    return plane_Kx2
 
 
 def _pca(embedding_KxD: np.ndarray, seed: int, width: int = 2) -> np.ndarray:
@@ -93,20 +106,22 @@ METHODS = {"tsne": _tsne, "pca": _pca}
 
 
 def _refuse(embedding_KxD: np.ndarray, label_K: np.ndarray) -> None:
-    """Refuses what has no map: Barnes-Hut t-SNE does not say so, it ends the process."""
+    """Refuses what has no map."""
     k, width = embedding_KxD.shape
-    if k < 12 or len(np.unique(label_K)) < 2:
-        raise ValueError(f"{k} items of {len(np.unique(label_K))} classes are too few for a map")
+    if k < FEWEST or len(np.unique(label_K)) < 2:
+        raise Undrawable(f"{k} items of {len(np.unique(label_K))} classes are too few for a map")
     if width < 2:
-        raise ValueError("embeddings of a single number have no plane")
+        raise Undrawable("embeddings of a single number have no plane")
     if not np.isfinite(embedding_KxD).all():
-        raise ValueError("the embeddings hold NaN or infinity")
+        raise Undrawable("the embeddings hold NaN or infinity")
     exact_KxD = embedding_KxD.astype(np.float64)
     largest, spread = np.abs(exact_KxD).max(), exact_KxD.std(axis=0).max()
     if spread <= 1e-7 * largest:  # below float32's own steps
-        raise ValueError("the embeddings are all alike")
+        raise Undrawable("the embeddings are all alike")
     if not SMALLEST <= spread <= largest <= LARGEST:
-        raise ValueError(f"the embeddings are too large or too small for a map (to {largest:.1e})")
+        raise Undrawable(f"the embeddings are too large or too small for a map (to {largest:.1e})")
+    if (different := len(np.unique(embedding_KxD, axis=0))) < FEWEST:
+        raise Undrawable(f"{different} different embeddings of {k} items are too few for a map")
 
 
 def caption(
@@ -141,6 +156,11 @@ def table(plane: Map, id_K: np.ndarray) -> str:
     ):
         lines.writerow((name, label, cluster, f"{x:.6g}", f"{y:.6g}"))
     return text.getvalue()
+
+
+def figure(embedding_KxD: np.ndarray, label_K: np.ndarray) -> Figure:
+    """`project`'s map, drawn."""
+    return draw(project(embedding_KxD, label_K))
 
 
 @matplotlib.rc_context(STYLE)

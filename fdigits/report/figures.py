@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from fdigits.data.corpus import CLASSES
 from fdigits.data.features import HIGHEST, QUIETEST
+from fdigits.report.page import Undrawable
 from fdigits.report.style import INK, PALE, RIGHT, RUNS, STYLE, WRONG, first_of_each
 
 
@@ -166,11 +167,11 @@ def curves(histories: dict[str, History], loss: str = "") -> Figure:
       loss: what the loss is, "cross-entropy".
 
     Raises:
-      ValueError: there is no such scalar.
+      Undrawable: there is no such scalar.
     """
     names = scalars(histories)
     if not names:
-        raise ValueError("no figure is there of every epoch, of train and of validation")
+        raise Undrawable("no figure is there of every epoch, of train and of validation")
     rows, columns = -(-len(names) // 2), min(2, len(names))
     figure = Figure(figsize=(7.2, 3.2 * rows))
     panels = figure.subplots(rows, columns, squeeze=False)

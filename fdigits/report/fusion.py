@@ -1,6 +1,7 @@
 """What the weights of a fusion do: over the test items, and against noise on one modality."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -9,8 +10,8 @@ from matplotlib.figure import Figure
 from fdigits.data.corpus import MODALITIES
 from fdigits.report import words
 from fdigits.report.artifacts import Run
-from fdigits.report.page import Block, Heading, Picture
-from fdigits.report.style import INK, PALE, RUNS, STYLE, png
+from fdigits.report.page import Block, Heading, Picture, Undrawable
+from fdigits.report.style import INK, PALE, RUNS, STYLE
 
 BEWARE = (
     "Beware: a weight multiplies an embedding of any length, so a small weight need not mean "
@@ -25,7 +26,13 @@ def colours_of(modalities: tuple[str, ...]) -> dict[str, str]:
 
 @matplotlib.rc_context(STYLE)
 def histogram(weights_NxM: np.ndarray, modalities: tuple[str, ...]) -> Figure:
-    """How often each modality has which weight."""
+    """How often each modality has which weight.
+
+    Raises:
+      Undrawable: a weight is NaN or infinite.
+    """
+    if not np.isfinite(weights_NxM).all():
+        raise Undrawable("the weights hold NaN or infinity")
     figure, colours = Figure(figsize=(5.2, 2.8)), colours_of(modalities)
     axes = figure.subplots()
     low, high = float(weights_NxM.min()), float(weights_NxM.max())
@@ -78,20 +85,20 @@ def weights(runs: dict[str, Run]) -> Iterator[Block]:
     yield Heading("Weights of the fusion")
     for name, run in runs.items():
         if run.weights_NxM is not None:
-            figure = png(histogram(run.weights_NxM, run.modalities))
+            figure = partial(histogram, run.weights_NxM, run.modalities)
             caption = (
                 f"The learned weights of {len(run.id_N):,} test items; an image or a recording "
-                f"that stands in several items counts in each. {BEWARE} {words.setting(run)}"
+                f"that stands in several items counts in each. {BEWARE} {words.brief(run)}"
             )
             title = f"{name}: learned weights"
             yield Picture(f"weights_{words.slug(name)}", figure, title, caption, 520)
         if run.corruption:
-            figure = png(against_noise(*_corruption(run), run.modalities))
+            figure = partial(against_noise, *_corruption(run), run.modalities)
             caption = (
                 "Mean weights and accuracy on test items while Gaussian noise grows on one "
                 "modality and the other stays clean; levels are not evenly spaced, and at most 500 "
                 f"items are followed. The model never met such noise in training. {BEWARE} "
-                f"{words.setting(run)}"
+                f"{words.brief(run)}"
             )
             title = f"{name}: weights against noise"
             yield Picture(f"corruption_{words.slug(name)}", figure, title, caption, 720)

@@ -1,6 +1,7 @@
 """The page of generators: sheets of drawn digits, and what the judge measured of each digit."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -9,7 +10,6 @@ from fdigits.report import words
 from fdigits.report.artifacts import Run
 from fdigits.report.page import Block, Grid, Heading, Note, Picture
 from fdigits.report.sheets import sheet
-from fdigits.report.style import png
 
 DIGITS = [str(digit) for digit in range(CLASSES)]
 EPOCHS = 12  # columns of the sheet over epochs
@@ -31,14 +31,14 @@ def blocks(runs: dict[str, Run], apart: bool) -> Iterator[Block]:
 
 def _sheets(name: str, run: Run, left: dict[str, np.ndarray]) -> Iterator[Picture]:
     slug = words.slug(name)
-    caption = f"Row d is digit d; a column is one noise for all digits. {words.setting(run)}"
-    figure = png(sheet(left["image"], (), DIGITS))
+    caption = f"Row d is digit d; a column is one noise for all digits. {words.brief(run)}"
+    figure = partial(sheet, left["image"], (), DIGITS)
     yield Picture(f"drawn_{slug}", figure, f"{name}: drawn digits", caption, 620)
     caption = (
         "The training picture that is nearest to each of the drawn ones, pixel by pixel: a "
-        f"generator that only repeats would draw the same sheet. {words.setting(run)}"
+        f"generator that only repeats would draw the same sheet. {words.brief(run)}"
     )
-    figure = png(sheet(left["nearest"], (), DIGITS))
+    figure = partial(sheet, left["nearest"], (), DIGITS)
     yield Picture(f"nearest_{slug}", figure, f"{name}: nearest training pictures", caption, 620)
 
 
@@ -47,8 +47,8 @@ def _over_epochs(name: str, run: Run) -> Picture:
     places = np.unique(np.linspace(0, len(epochs) - 1, EPOCHS).round().astype(int))
     chosen = [epochs[place] for place in places]
     image = np.stack([run.samples[epoch][:, 0] for epoch in chosen], 1)
-    caption = f"Row d is digit d from the same noise, a column per epoch. {words.setting(run)}"
-    figure = png(sheet(image, [str(epoch) for epoch in chosen], DIGITS))
+    caption = f"Row d is digit d from the same noise, a column per epoch. {words.brief(run)}"
+    figure = partial(sheet, image, [str(epoch) for epoch in chosen], DIGITS)
     slug = words.slug(name)
     return Picture(f"epochs_{slug}", figure, f"{name}: drawn digits over epochs", caption, 720)
 

@@ -1,10 +1,11 @@
-"""The results table: what was measured on the test part, beside the papers' figures."""
+"""The first screen: what was trained on what, and what was measured beside the papers' figures."""
 
 from collections.abc import Callable, Iterator
 
 from fdigits.report import statistics, terminal, words
 from fdigits.report.artifacts import Run
-from fdigits.report.page import Block, Grid, Heading, Items, Note
+from fdigits.report.page import Beside, Block, Grid, Items, Note, Picture, sound
+from fdigits.report.reported import reported
 
 Runs = dict[str, Run]  # by the names that tell them apart
 Column = tuple[str, Callable[[Run], str]]  # its heading and a run's cell
@@ -16,54 +17,66 @@ def by_task(runs: Runs) -> dict[str, Runs]:
     return {task: {name: run for name, run in runs.items() if run.task == task} for task in tasks}
 
 
-def results(runs: Runs) -> Iterator[Block]:
-    """A table per task, and what to know of the data before believing it."""
-    yield Heading("Results")
+def results(runs: Runs, leading: dict[str, list[Picture]]) -> Iterator[Block]:
+    """The first screen: what was trained on what, measured beside reported, what says most.
+
+    Args:
+      leading: task -> its picture that says most, if it has one.
+    """
+    yield Items(facts(runs))
     tasks = by_task(runs)
+    found = {task: intervals(some) for task, some in tasks.items()}
+    first: list[Block] = []
+    for task, some in tasks.items():
+        tag = f"_{words.slug(task)}" if len(tasks) > 1 else ""
+        spans = {"accuracy": found[task]} if found[task] else {}
+        first += [*sound(reported(some, spans, tag)), *leading.get(task, [])]
+    yield from (block for block in first if isinstance(block, Note))
+    if pictures := [block for block in first if isinstance(block, Picture)]:
+        yield Beside(pictures)
     for task, some in tasks.items():
         if len(tasks) > 1:
             yield Note(f"Runs of the task {task}:")
-        yield from _table(some)
-    yield Items(facts(runs))
+        yield from _table(some, found[task])
 
 
-def _table(runs: Runs) -> Iterator[Block]:
-    names = terminal.measured([run.result for run in runs.values()])
-    intervals = {
-        run.path: statistics.accuracy_interval(run.correct_N, run.seen())
-        for run in runs.values()
+def intervals(runs: Runs) -> dict[str, statistics.Interval]:
+    """Of the accuracy of each run that classifies."""
+    return {
+        name: statistics.accuracy_interval(run.correct_N, run.seen())
+        for name, run in runs.items()
         if run.classifies
     }
-    numbers = [
-        ("seed", lambda run: str(run.result["seed"])),
-        ("parameters", lambda run: f"{run.result['parameters']:,}"),
-    ]
-    for name in names:
-        numbers.append(_measured(name))
-        if name == "accuracy" and intervals:
-            numbers.append(("95% interval", lambda run: _interval(intervals.get(run.path))))
+
+
+def _table(runs: Runs, found: dict[str, statistics.Interval]) -> Iterator[Block]:
+    """A row per run; what all have in common is left to the lines above the table."""
+    spans = {runs[name].path: span for name, span in found.items()}
+    names = terminal.measured([run.result for run in runs.values()])
+    papers = list(dict.fromkeys(name for run in runs.values() for name in words.paper_figures(run)))
+    numbers: list[Column] = []
+    for name in dict.fromkeys((*names, *papers)):
+        numbers += [_measured(name)] if name in names else []
+        if name == "accuracy" and spans:
+            numbers.append(("95% interval", lambda run: _interval(spans.get(run.path))))
+        numbers += [_of_paper(name)] if name in papers else []
     numbers.append(("n", lambda run: terminal.count(run.result["metrics"]["test"].get("n"))))
-    papers = _papers(runs, names)
-    columns: list[Column] = [
+    numbers.append(("parameters", lambda run: f"{run.result['parameters']:,}"))
+    numbers += _differing([("seed", lambda run: str(run.result["seed"]))], runs)
+    columns = [
         ("system", lambda run: run.system),
-        ("data", words.data),
-        ("protocol", words.short_protocol),
         *numbers,
-        *map(_of_paper, papers),
+        *_differing([("data", words.data), ("protocol", words.short_protocol)], runs),
         *([("source", lambda run: words.paper(run).get("source") or "–")] if papers else []),
     ]
     rows = [[cell(run) for _, cell in columns] for run in runs.values()]
-    right = range(3, 3 + len(numbers) + len(papers))
-    yield Grid([heading for heading, _ in columns], rows, right)
-    yield Note(_how(runs, names, {interval.method for interval in intervals.values()}))
+    yield Grid([heading for heading, _ in columns], rows, range(1, 1 + len(numbers)))
+    yield Note(_how(runs, {interval.method for interval in found.values()}))
 
 
-def _papers(runs: Runs, names: list[str]) -> list[str]:
-    """The papers' figures that a table has columns for: those of a classifier, and any given."""
-    found = dict.fromkeys(name for name in PAPER_HEADINGS if name in names)
-    for run in runs.values():
-        found |= dict.fromkeys(words.paper_figures(run))
-    return list(found)
+def _differing(columns: list[Column], runs: Runs) -> list[Column]:
+    """Those whose cells are not all the same."""
+    return [column for column in columns if len({column[1](run) for run in runs.values()}) > 1]
 
 
 def _measured(name: str) -> Column:
@@ -88,36 +101,45 @@ def _interval(interval: statistics.Interval | None) -> str:
     return f"{terminal.percent(interval.low)}–{terminal.percent(interval.high)}{sign}"
 
 
-def _how(runs: Runs, names: list[str], methods: set[str]) -> str:
+def _how(runs: Runs, methods: set[str]) -> str:
     """On what the figures were measured, and by which `methods` their intervals were found."""
-    classifiers = "accuracy" in names and "macro_f1" in names
-    text = "Accuracy and macro-F1" if classifiers else "The figures"
-    text += " are of the test part, "
     once = "looked at once, with the weights best on the validation part"
     watched = "which also validates, as in the paper, with the last epoch's weights"
-    if all(words.test_validates(run) for run in runs.values()):
-        text += watched
-    elif any(words.test_validates(run) for run in runs.values()):
-        text += f"{once}, or, where marked †, {watched}"
-    else:
-        text += once
+    validates = {words.test_validates(run) for run in runs.values()}
+    text = "Of the test part, "
+    text += (
+        f"{once}, or, where marked †, {watched}"
+        if len(validates) > 1
+        else (watched if True in validates else once)
+    )
     if not methods:
         return f"{text}."
-    text += ". Intervals are Wilson's"
-    if methods - {"Wilson"}:
-        text += (
-            "; those marked * are a bootstrap over whole clusters, because the same image or "
-            "recording stands in several test items"
-        )
-    return f"{text}. They speak of new items of the same writers and speakers."
+    clusters = " (*: a bootstrap over whole images or recordings, as some stand in several items)"
+    some = clusters if methods - {"Wilson"} else ""
+    return f"{text}. Intervals: Wilson's{some}; they speak of the same writers and speakers."
+
+
+MOST = 3  # settings that the first screen tells at length
+
+
+def settings(runs: Runs) -> list[str]:
+    """Data and protocol of each run, those that differ in their seed alone in one line."""
+    alike: dict[str, Runs] = {}
+    for name, run in runs.items():
+        alike.setdefault(words.without_seed(run).removeprefix("Data: "), {})[name] = run
+    lines = []
+    for setting, some in alike.items():
+        systems = ", ".join(dict.fromkeys(run.system for run in some.values()))
+        seeds = words.seed([str(run.result["seed"]) for run in some.values()])
+        lines.append(f"{systems}, trained on {setting}; {seeds}.")
+    return lines
 
 
 def facts(runs: Runs) -> list[str]:
-    """Data and protocol of each run, runs alike in one line, and what to know of them."""
-    alike: dict[str, list[str]] = {}
-    for name, run in runs.items():
-        alike.setdefault(words.setting(run).removeprefix("Data: "), []).append(name)
-    lines = [f"{', '.join(names)}: {setting}" for setting, names in alike.items()]
+    """What was trained on what, many settings in short, and what to know before believing it."""
+    lines = settings(runs)
+    if len(lines) > MOST:
+        lines = [f"{len(runs)} runs, trained on {words.brief(*runs.values())}"]
     for run in runs.values():
         lines += words.notes(run)
     return list(dict.fromkeys(lines))

@@ -1,6 +1,7 @@
 """The page of what is drawn of sounds: sheets of pictures, and how far apart they are (R2)."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from fdigits.report import classify, words
 from fdigits.report.artifacts import Run
 from fdigits.report.page import Block, Grid, Heading, Note, Picture
 from fdigits.report.sheets import sheet
-from fdigits.report.style import first_of_each, png
+from fdigits.report.style import first_of_each
 
 ROWS = 6  # recordings of each digit on a sheet
 
@@ -45,9 +46,9 @@ def _drawn(name: str, run: Run) -> Picture:
     judge = "the tuned judge" if "untouched" in run.outputs else "the judge"
     caption = (
         f"Pictures drawn of test recordings, a column per spoken digit, each of another recording; "
-        f"framed where {judge} reads another digit. {words.setting(run)}"
+        f"framed where {judge} reads another digit. {words.brief(run)}"
     )
-    figure = png(sheet(whole, [str(digit) for digit in range(CLASSES)], (), wrong))
+    figure = partial(sheet, whole, [str(digit) for digit in range(CLASSES)], (), wrong)
     return Picture(f"drawn_{words.slug(name)}", figure, f"{name}: drawn digits", caption, 720)
 
 
@@ -55,9 +56,9 @@ def _draws(name: str, run: Run, left: dict[str, np.ndarray]) -> Picture:
     noise = "styles" if "heard" in run.outputs else "points of the sound's Gaussian"
     caption = (
         f"Each row is one test recording of a digit, drawn with {left['image'].shape[1]} {noise}, "
-        f"the same in no two pictures. {words.setting(run)}"
+        f"the same in no two pictures. {words.brief(run)}"
     )
-    figure = png(sheet(left["image"], (), left["digit"].astype(str).tolist()))
+    figure = partial(sheet, left["image"], (), left["digit"].astype(str).tolist())
     title = f"{name}: several drawings of one recording"
     return Picture(f"draws_{words.slug(name)}", figure, title, caption, 560)
 
@@ -66,9 +67,9 @@ def _walks(name: str, run: Run, left: dict[str, np.ndarray]) -> Picture:
     ends = [f"{one} to {other}" for one, other in left["between"]]
     caption = (
         "From one test recording to another in even steps of what the sound tells the decoder"
-        f"{'; the style stays' if 'heard' in run.outputs else ''}. {words.setting(run)}"
+        f"{'; the style stays' if 'heard' in run.outputs else ''}. {words.brief(run)}"
     )
-    figure = png(sheet(left["image"], (), ends))
+    figure = partial(sheet, left["image"], (), ends)
     title = f"{name}: walks between two recordings"
     return Picture(f"walk_{words.slug(name)}", figure, title, caption, 620)
 

@@ -97,8 +97,13 @@ def protocol(run: Run) -> str:
 
 
 def setting(run: Run) -> str:
-    """Data, protocol and seed in one line for a caption."""
-    pairs = "pairs are " if len(members(run.config["data"]["name"])) > 1 else ""
+    """Data, protocol and seed in one line, with all that a reader must know."""
+    return f"{without_seed(run)}; seed {run.result['seed']}."
+
+
+def without_seed(run: Run) -> str:
+    """Data and protocol at length."""
+    pairs = "pairs of " if len(members(run.config["data"]["name"])) > 1 else ""
     name = data(run)
     original = stands_in_for(run)
     name += ", smooth spectrograms drawn from its MFCC" if smooth(run) else ""
@@ -108,7 +113,7 @@ def setting(run: Run) -> str:
         line += "; as in the paper, the test part also validates and the last weights are tested"
     limit = run.config["data"].get("limit")
     line += f"; at most {limit:,} examples a split" if limit else ""
-    return f"{line}{training(run)}; seed {run.result['seed']}."
+    return f"{line}{training(run)}"
 
 
 def training(run: Run) -> str:
@@ -154,8 +159,7 @@ def notes(run: Run) -> list[str]:
     found = []
     if synthetic(run):
         found.append(
-            "The speech is synthetic, spoken by eSpeak NG: figures on it prove the program, not "
-            "the science."
+            "The speech is synthetic (eSpeak NG): figures on it prove the program, not the science."
         )
     if smooth(run):
         found.append(
@@ -164,14 +168,19 @@ def notes(run: Run) -> list[str]:
         )
     if test_validates(run):
         found.append(
-            "As in the paper, the test part also serves as validation part (runs marked †); the "
-            "last weights are tested, but whoever chose epochs or rates by the curves saw the test."
+            "†: as in the paper, the test part also serves as validation part. The last weights "
+            "are tested, but whoever chose epochs or rates by the curves saw the test."
         )
+    found += [
+        f"{run.system}: {name} of {count:,} of {len(run.id_N):,} test items hold NaN or infinity, "
+        "so figures made of them mean nothing."
+        for name, count in run.unsound.items()
+    ]
     original = stands_in_for(run)
     if original:
         found.append(
-            f"{data(run)} stands in for {datasets.title(original)}, the data of the paper's "
-            f"figures ({paper(run)['source']}): the paper's test and this one are not the same."
+            f"The paper's figures ({paper(run)['source']}) are of {datasets.title(original)}: "
+            "another test than this one."
         )
     return found
 
@@ -202,6 +211,16 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
-def settings(runs: dict[str, Run]) -> str:
-    """The settings of several runs for one caption, each different one once."""
-    return " ".join(dict.fromkeys(setting(run) for run in runs.values()))
+def brief(*runs: Run) -> str:
+    """Data, protocol and seed of some runs for a caption, runs that differ in seed in one line."""
+    seeds: dict[str, list[str]] = {}
+    for run in runs:
+        alike = seeds.setdefault(f"{data(run)}, split {short_protocol(run)}", [])
+        alike.append(str(run.result["seed"]))
+    return " ".join(f"{alike}, {seed(found)}." for alike, found in seeds.items())
+
+
+def seed(found: list[str]) -> str:
+    """`seed 0`, or `seeds 0, 1, 2`, each once."""
+    once = list(dict.fromkeys(found))
+    return f"seed{'s' * (len(once) > 1)} {', '.join(once)}"

@@ -127,3 +127,16 @@ def test_what_was_spoken_before_does_not_matter():
 def test_an_unknown_voice():
     with pytest.raises(UserError, match="no voice 'en-us\\+nobody'"):
         synthesiser.speak_lists([[synthesiser.Utterance("one", "en-us+nobody", 175, 50)]])
+
+
+@pytest.mark.parametrize("damage", ["flipped", "lost"])
+def test_what_ships_damaged_is_told(monkeypatch, tmp_path, damage):
+    held = bytearray((bundled.FOLDER / bundled.FEATURES).read_bytes())
+    held[len(held) // 2] ^= 1
+    held = held if damage == "flipped" else held[:1000]
+    (tmp_path / bundled.FEATURES).write_bytes(held)
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
+    bundled._arrays.cache_clear()
+    with pytest.raises(UserError, match=r"are damaged .*: install fdigits again"):
+        bundled.read("digits")
+    bundled._arrays.cache_clear()

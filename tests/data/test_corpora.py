@@ -1,4 +1,5 @@
 import csv
+import gzip
 import io
 import json
 
@@ -35,6 +36,42 @@ class TestMnist:
         assert corpus.id[29:31].tolist() == ["train/00029", "test/00000"]
         first = np.random.default_rng(0).integers(0, 256, (30, 28, 28))
         np.testing.assert_array_equal(corpus.x[:30], first)
+
+    @pytest.mark.parametrize("place", mnist.PLACES)
+    @pytest.mark.parametrize(
+        "rename",
+        [
+            lambda name: name,
+            lambda name: name.replace("-idx", ".idx"),
+            str.upper,
+            lambda name: name.replace("-idx", ".idx").upper() + ".GZ",  # though it is plain
+        ],
+    )
+    def test_names_of_unpackers_and_places_of_torchvision(self, tmp_path, place, rename):
+        md5 = write_mnist(tmp_path / place, zipped=False)
+        for path in list((tmp_path / place).iterdir()):
+            path.rename(path.with_name(rename(path.name)))
+        assert len(mnist.read(mnist.find(tmp_path), md5)) == 50
+
+    def test_gzip_is_known_by_its_content(self, tmp_path):
+        md5 = write_mnist(tmp_path / "mnist", zipped=True)
+        for path in list((tmp_path / "mnist").iterdir()):
+            path.rename(path.with_suffix(""))
+        assert len(mnist.read(mnist.find(tmp_path), md5)) == 50
+
+    def test_plain_files_stand_before_zipped_ones(self, tmp_path):
+        write_mnist(tmp_path / "mnist", zipped=True)
+        write_mnist(tmp_path / "mnist", zipped=False)
+        assert [path.name for path in mnist.find(tmp_path)] == list(mnist.MD5)
+
+    @pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>", b"\n <HTML><body>404", b"<?xml?>"])
+    @pytest.mark.parametrize("name", ["t10k-labels-idx1-ubyte", "t10k-labels-idx1-ubyte.gz"])
+    def test_a_web_page_is_told_as_such(self, tmp_path, page, name):
+        write_mnist(tmp_path / "mnist", zipped=False)
+        (tmp_path / "mnist" / "t10k-labels-idx1-ubyte").unlink()
+        (tmp_path / "mnist" / name).write_bytes(page)
+        with pytest.raises(UserError, match=r"t10k.*: it looks like a web page: the download fail"):
+            mnist.read(mnist.find(tmp_path), None)
 
     def test_not_found_unless_all_four(self, tmp_path):
         write_mnist(tmp_path / "mnist")
@@ -122,6 +159,82 @@ class TestRecordings:
         write_folder(tmp_path / "fsdd", {"3_theo_0.wav": wav(0)})
         with pytest.raises(UserError, match=r"3_theo_0\.wav: a wav without samples"):
             fsdd.read(fsdd.find(tmp_path))
+
+    STRAYS = {  # noqa: RUF012
+        "recordings/._7_theo_5.wav": b"a Mac's",
+        "recordings/1_theo_5.wav.wav": wav(),
+        "recordings/1_theo_5 (1).wav": wav(),
+        "recordings/1_theo_5 - Copy.wav": wav(),
+        "recordings/1_theo2_5.wav": wav(),
+        "__MACOSX/recordings/._0_theo_4.wav": b"a Mac's",
+    }
+
+    @pytest.mark.parametrize("form", ["folder", "tar"])
+    def test_what_only_looks_like_a_recording_is_counted_and_named(self, tmp_path, capsys, form):
+        files = self.FILES | self.STRAYS | {"recordings/4_theo_5.WAV": wav()}
+        if form == "folder":
+            write_folder(tmp_path / "fsdd", files)
+        else:
+            write_tar(tmp_path / "fsdd" / "x.tar", files)
+        paths = fsdd.find(tmp_path)
+        assert fsdd.read(paths).id.tolist() == ["0_theo_4", "4_theo_5", "7_lucas_49", "7_theo_5"]
+        told = [*fsdd.doubts(paths, None), *capsys.readouterr().err.splitlines()]
+        assert len(told) == 1 and told[0].endswith("recordings/1_theo2_5.wav, ...)")
+        assert "left out for their names, though they look like recordings: 6 (" in told[0]
+
+    def test_nothing_is_said_of_what_is_as_it_should_be(self, tmp_path, capsys):
+        write_folder(tmp_path / "fsdd", self.FILES)
+        words = {"seven/0a2b_nohash_0.wav": wav(), "marvin/0a2b_nohash_0.wav": wav()}
+        write_folder(tmp_path / "gsc_digits", words)
+        write_folder(tmp_path / "audio_mnist", {"data/01/0_01_0.wav": wav()})
+        write_tar(tmp_path / "gsc_partial" / "x.tar.gz", words)
+        for reader in (fsdd, gsc_digits, audio_mnist, gsc_partial):
+            paths = reader.find(tmp_path)
+            assert len(reader.read(paths).id) and not list(reader.doubts(paths, None))
+            assert not list(reader.doubts([], None))
+        assert not capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("reader", "name", "stray"),
+        [
+            (audio_mnist, "01/3_01_2.wav", "01/3_1_2.wav"),
+            (gsc_digits, "seven/0a2b_nohash_0.wav", "seven/._0a2b_nohash_0.wav"),
+            (gsc_partial, "seven/0a2b_nohash_0.wav", "Seven/0a2b_nohash_1.wav"),
+            (other_voices, "voice_a/7/1.flac", "voice_a/7/1 (2).flac"),
+            (other_voices, "voice_a/7/1.flac", "voice-a/7/1.flac"),
+        ],
+    )
+    def test_every_reader_says_what_it_leaves_out(self, tmp_path, reader, name, stray):
+        write_folder(tmp_path / reader.FOLDERS[0], {name: wav(), stray: wav()})
+        paths = reader.find(tmp_path)
+        assert len(reader.read(paths).id) == 1
+        (told,) = reader.doubts(paths, None)
+        assert told.endswith(f"though they look like recordings: 1 ({stray})")
+
+    def test_a_speaker_of_two_spellings_is_told(self, tmp_path):
+        write_folder(tmp_path / "fsdd", {f"{n}.wav": wav() for n in ("1_theo_5", "2_Theo_5")})
+        (told,) = fsdd.doubts(fsdd.find(tmp_path), None)
+        assert told == "the speakers Theo and theo are taken for two: are they one?"
+
+    def test_of_a_folder_and_an_archive_it_is_said_which_is_read(self, tmp_path):
+        write_folder(tmp_path / "fsdd", self.FILES)
+        write_tar(tmp_path / "fsdd" / "x.TGZ", {"1_theo_5.wav": wav()})
+        paths = fsdd.find(tmp_path)
+        assert {path.suffix for path in paths} == {".wav"}
+        (told,) = fsdd.doubts(paths, None)
+        assert told.endswith("fsdd holds recordings and x.TGZ: the archive is not read")
+
+    @pytest.mark.parametrize("name", ["3_theo_0.wav", "x.tar.gz"])
+    def test_a_web_page_in_place_of_recordings(self, tmp_path, name):
+        write_folder(tmp_path / "fsdd", {name: b"<html>not found</html>"})
+        with pytest.raises(UserError, match=rf"{name}: not a .* looks like a web page"):
+            fsdd.read(fsdd.find(tmp_path))
+
+    def test_a_plain_tar_under_a_zipped_name(self, tmp_path):
+        write_tar(tmp_path / "x.tgz", self.FILES)
+        content = gzip.decompress((tmp_path / "x.tgz").read_bytes())
+        write_folder(tmp_path / "fsdd", {"x.tar.gz": content})
+        assert len(fsdd.read(fsdd.find(tmp_path)).id) == 3
 
     def test_two_rates(self, tmp_path):
         write_folder(tmp_path / "fsdd", {**self.FILES, "8_theo_0.wav": wav(rate=16_000)})

@@ -2,6 +2,7 @@ import dataclasses
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import numpy as np
 import pooch
@@ -382,6 +383,29 @@ def test_damaged_cache(folders, damage, capsys, no_network):
     cache.write_bytes(broken)
     with pytest.raises(UserError, match=r"prepared file .*fsdd\.npz.*recordings/"):
         prepare.load("fsdd", *folders)
+
+
+def test_flipped_bits_of_a_cache_are_found(folders, no_network):
+    """Wherever they are: in the arrays, in what zip says of them, or in its list of them."""
+    found = prepare.load("fsdd", *folders)["audio"]
+    cache = folders[1] / "fsdd.npz"
+    whole, rng, told = cache.read_bytes(), np.random.default_rng(0), 0
+    with zipfile.ZipFile(cache) as file:
+        listed = file.start_dir
+    hide_source(folders[0])
+    for number in range(300):
+        held = bytearray(whole)
+        for offset in rng.integers(listed if number % 2 else 0, len(held), size=2):
+            held[offset] ^= 1 << rng.integers(8)
+        cache.write_bytes(held)
+        try:
+            again = prepare.load("fsdd", *folders)["audio"]
+        except UserError as error:
+            told += "is damaged" in str(error)
+        else:
+            np.testing.assert_array_equal(again.x, found.x)
+            np.testing.assert_array_equal(again.label, found.label)
+    assert told > 200
 
 
 def test_a_failure_leaves_no_cache(folders):

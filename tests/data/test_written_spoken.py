@@ -59,7 +59,11 @@ class TestWrittenSpoken:
             ({"data_sp_test": np.zeros((29, 507))}, "30 images, 29 recordings, 30 labels"),
             ({"labels_test": np.full(30, 10)}, r"a label outside 0\.\.9"),
             ({"labels_test": np.full(30, -1)}, r"a label outside 0\.\.9"),
-            ({"labels_test": np.full(30, np.nan)}, r"a label outside 0\.\.9"),
+            ({"labels_test": np.full(30, np.nan)}, r"label nan in row 0 is no whole number"),
+            (
+                {"labels_test": np.where(np.arange(30) == 7, 1.5, 1)},
+                r"\(test\): label 1\.5 in row 7 is no whole number \(1 such\)",
+            ),
             ({"labels_test": np.full(30, "1")}, "expected numbers"),
             ({"labels_test": np.zeros((30, 2))}, "expected N numbers"),
             ({"data_sp_test": np.zeros((0, 507))}, "0 values"),
@@ -100,8 +104,9 @@ class TestWrittenSpoken:
         assert found["image"].label.tolist() == [i % 10 for i in range(30)]
         assert set(found["audio"].part) == {"train"}
 
-    def test_class_code_bad_table(self, tmp_path):
-        self.write_class_code(tmp_path, [(i, "seven") for i in range(30)])
+    @pytest.mark.parametrize("label", ["seven", "1.5", "inf", "nan", ""])
+    def test_class_code_bad_table(self, tmp_path, label):
+        self.write_class_code(tmp_path, [(i, label) for i in range(30)])
         with pytest.raises(UserError, match="whole numbers"):
             written_spoken.read(written_spoken.find(tmp_path))
 

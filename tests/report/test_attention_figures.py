@@ -141,7 +141,6 @@ def test_maps_over_recordings_and_spectrograms_are_drawn(tmp_path, write_run):
         ({"gradcam:spectrogram": np.zeros((30, 5, 5))}, "of no input in inputs.npz"),
         ({"attention:x": np.zeros((30, 4, 24, 25))}, "attention:x has shape"),
         ({"attention:x": np.zeros((30, 4, 24, 24))}, "24 places are no square map"),
-        ({"attention:x": np.full((30, 3), np.nan)}, "attention:x holds NaN"),
         ({"row": np.arange(31, 61)}, "row does not name test items"),
         ({"row": np.array(3)}, "row has shape"),
         ({"gradcam:image": np.array(0.5)}, "gradcam:image has shape"),

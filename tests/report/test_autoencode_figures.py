@@ -48,6 +48,7 @@ def test_inputs_stand_above_reconstructions_in_the_same_units(coder, monkeypatch
     monkeypatch.setattr(autoencode, "beside", lambda *given: seen.append(given) or drawn(*given))
     blocks = list(autoencode.blocks({"coder": artifacts.load(coder(8, 0.5))}, apart=False))
     assert [type(block).__name__ for block in blocks] == ["Heading", "Picture"]
+    blocks[1].draw()
     given, again, label = seen[0]
     assert given.shape == again.shape == (10, T // 2, 13)
     assert (given == 1).all() and (again == 0.5).all() and label.tolist() == list(range(10))
@@ -60,9 +61,8 @@ def test_padding_of_a_shorter_recording_is_drawn_as_the_model_reads_it(coder, mo
     arrays["frames"][3, T // 2 :] = [6] * 13 + [1]
     np.savez(path / "inputs.npz", **arrays)
     seen = []
-    monkeypatch.setattr(autoencode, "beside", lambda *given: seen.append(given) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        list(autoencode.blocks({"coder": artifacts.load(path)}, apart=False))
+    monkeypatch.setattr(autoencode, "beside", lambda *given: seen.append(given))
+    list(autoencode.blocks({"coder": artifacts.load(path)}, apart=False))[1].draw()
     given = seen[0][0]
     assert given.shape[1] == T and (given[3] == 1).all() and not given[4, T // 2 :].any()
 

@@ -1,12 +1,17 @@
 import csv
 import io
+import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from fdigits.errors import UserError
 from fdigits.report import embeddings
+from fdigits.report.page import Undrawable
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +102,54 @@ def test_embeddings_that_would_end_the_process_are_refused(change, reason, metho
     embedding_KxD = np.random.default_rng(3).normal(size=(40, 6)).astype(np.float32)
     with pytest.raises(ValueError, match=reason):
         embeddings.project(change(embedding_KxD), np.arange(40) % 10, method=method)
+
+
+def test_few_different_embeddings_are_refused():
+    embedding_KxD = np.random.default_rng(0).normal(size=(11, 6))[np.arange(400) % 11]
+    with pytest.raises(Undrawable, match="11 different embeddings of 400 items are too few"):
+        embeddings.project(embedding_KxD, np.arange(400) % 10)
+
+
+def test_a_t_sne_that_ends_its_process_is_told(monkeypatch):
+    killed = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    monkeypatch.setattr(embeddings, "TSNE", (sys.executable, "-c", killed))
+    with pytest.raises(Undrawable, match="t-SNE ended with status -11"):
+        embeddings.project(np.random.default_rng(0).normal(size=(40, 6)), np.arange(40) % 10)
+
+
+NUMBERS = st.floats(width=32) | st.sampled_from(
+    [0.0, 1.0, 65504.0, np.nan, np.inf, 1e-45, 3e38, 1e12, 1e-9]
+)
+SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 4))
+
+
+@given(arrays.arrays(np.float32, SHAPES, elements=NUMBERS), st.integers(1, 10))
+@settings(max_examples=200)
+def test_any_numbers_have_a_map_or_a_reason(embedding_KxD, classes):
+    """By PCA, as t-SNE takes a second; what it refuses, t-SNE refuses too."""
+    label_K = np.arange(len(embedding_KxD)) % classes
+    try:
+        plane = embeddings.project(embedding_KxD, label_K, method="pca")
+    except Undrawable as reason:
+        assert "map" in str(reason) or "embeddings" in str(reason)
+    else:
+        assert np.isfinite(plane.xy_Kx2).all()
+
+
+@pytest.mark.parametrize(
+    "extreme",
+    [
+        lambda x: np.where(np.arange(60)[:, None] == 0, 1e11, x),
+        lambda x: x * 10.0 ** np.linspace(-9, 11, 60)[:, None],
+        lambda x: x * 10.0 ** np.linspace(-9, 11, 6),
+        lambda x: np.where(np.arange(60)[:, None] < 15, 65504 * x, 0),
+        lambda x: x[np.arange(60) % 12],
+    ],
+)
+def test_extremes_that_are_not_refused_have_a_finite_map(extreme):
+    embedding_KxD = extreme(np.random.default_rng(3).normal(size=(60, 6)))
+    plane = embeddings.project(embedding_KxD, np.arange(60) % 10)
+    assert np.isfinite(plane.xy_Kx2).all()
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e10])

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fdigits import report
 from fdigits.errors import UserError
-from fdigits.report import artifacts, build, comparison, words
+from fdigits.report import artifacts, comparison, results, words
 from fdigits.report.__main__ import main
 from fdigits.report.page import Grid
 
@@ -36,7 +36,7 @@ def test_the_links_of_the_markdown_resolve(written):
 def test_every_figure_is_there(written):
     names = {path.stem for path in (written / "figures").iterdir()}
     assert names == {
-        "mnist_fsdd_images", "mnist_fsdd_recordings", "curves", "venn", "errors",
+        "mnist_fsdd_images", "mnist_fsdd_recordings", "curves", "reported", "venn", "errors",
         "confusion_imagenet_cnn", "confusion_audionet_cnn", "confusion_hybridnet_cnn",
         "map_imagenet_cnn_image", "map_audionet_cnn_audio",
         "map_hybridnet_cnn_image", "map_hybridnet_cnn_audio",
@@ -47,17 +47,18 @@ def test_captions_name_data_protocol_and_seed(written):
     text = (written / "report.md").read_text()
     captions = re.findall(r"^\*\*.*$", text, flags=re.MULTILINE)
     for caption in captions:
-        assert "MNIST × FSDD, standing in for Written and Spoken Digits" in caption
-        assert "shares speakers" in caption and "seed 0" in caption
+        told = "MNIST × FSDD, split paper, seed 0." in caption
+        assert told != caption.startswith("**Measured and reported.**")
+    assert text.count("MNIST × FSDD, standing in for Written and Spoken Digits; a random") == 1
     assert "held-out test recordings" in text
     assert "all 30 different" in text  # 60 pairs of 30 recordings
 
 
 def test_the_table_shows_reported_beside_measured(written):
     text = (written / "report.md").read_text()
-    row = next(line for line in text.splitlines() if line.startswith("| HybridNet_CNN | MNIST"))
+    row = next(line for line in text.splitlines() if line.startswith("| HybridNet_CNN | 96"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[5] == "96.67" and cells[9] == "99.74" and cells[11] == "R0 Table 7"
+    assert cells[1] == "96.67" and cells[3] == "99.74" and cells[-1] == "R0 Table 7"
     pair = next(line for line in text.splitlines() if line.startswith("| ImageNet_CNN | Audio"))
     assert [cell.strip() for cell in pair.strip("|").split("|")][2:5] == ["1", "3", "0.6250"]
 
@@ -121,7 +122,7 @@ def test_old_words_still_draw(trio, tmp_path):
     assert read.task == "classify" and words.short_protocol(read) == "paper †"
     report.write([run], tmp_path / "out")
     text = (tmp_path / "out/report.md").read_text()
-    assert "| paper † | 0 |" in text and "| 99.74 | 0.997 | R0 Table 7 |" in text
+    assert "marked †" not in text and "†: as in the paper" in text and "| 99.74 |" in text
     console = Console(width=150, record=True, file=io.StringIO())
     console.print(report.table([result]))
     shown = console.export_text()
@@ -147,7 +148,6 @@ def test_predictions_of_another_result_are_refused(trio, tmp_path):
     [
         (lambda a: a | {"label": a["label"][:-1]}, "label has shape"),
         (lambda a: a | {"label": a["label"] + 5}, "label outside 0–9"),
-        (lambda a: a | {"logits": a["logits"] * np.nan}, "NaN"),
     ],
 )
 def test_predictions_that_cannot_be_are_refused(trio, tmp_path, change, message):
@@ -194,8 +194,8 @@ def test_intervals_and_tests_cluster_by_what_a_model_hears(tmp_path, write_run):
         name: artifacts.load(write_run(tmp_path / name, name, wrong))
         for name, wrong in {"image": both_times, "audio": both_times, "hybrid": set()}.items()
     }
-    table = next(block for block in build.results(runs) if isinstance(block, Grid))
-    assert [row[6].endswith("*") for row in table.rows] == [False, True, True]
+    table = next(block for block in results.results(runs, {}) if isinstance(block, Grid))
+    assert [row[2].endswith("*") for row in table.rows] == [False, True, True]
     tests = next(iter(comparison.paired_tests({k: runs[k] for k in ("image", "hybrid")})))
     assert tests.rows[0][4] == "0.0312"  # 2 / 2⁶
     assert float(tests.rows[0][5]) == pytest.approx(2 / 2**3, abs=0.02)

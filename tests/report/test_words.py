@@ -6,7 +6,7 @@ import pytest
 
 from fdigits import report
 from fdigits.errors import UserError
-from fdigits.report import artifacts, build, comparison, figures, terminal, words
+from fdigits.report import artifacts, build, comparison, figures, results, terminal, words
 from fdigits.report.page import Grid
 
 OFFICIAL_TEST_VALIDATES = {"protocol": "official, test part validates"}
@@ -67,7 +67,9 @@ def test_the_test_part_validating_is_said_at_length_and_in_short(load):
     assert said in words.setting(run)
     assert any("test part also serves as validation part" in note for note in words.notes(run))
     assert words.short_protocol(run) == "official †"
-    text = " ".join(block.text for block in build.results({"net": run}) if hasattr(block, "text"))
+    text = " ".join(
+        block.text for block in results.results({"net": run}, {}) if hasattr(block, "text")
+    )
     assert "which also validates" in text and "looked at once" not in text
 
 
@@ -138,8 +140,8 @@ def test_what_a_paper_gives_is_shown_be_it_accuracy_or_f1(load):
     run = load("fusion", set(), result_says={"modalities": ["image", "audio"]}
                | paper(macro_f1=0.992, source="R1 Table 1"))  # fmt: skip
     assert words.paper(run) == {"macro_f1": 0.992, "source": "R1 Table 1"}
-    grid = next(block for block in build.results({"net": run}) if isinstance(block, Grid))
-    assert grid.rows[0][9:] == ["–", "0.992", "R1 Table 1"]
+    grid = next(block for block in results.results({"net": run}, {}) if isinstance(block, Grid))
+    assert grid.header[3:5] == ["macro-F1", "paper F1"] and grid.rows[0][4] == "0.992"
     assert terminal.paper_figure(run.result["paper"]) == "F1 0.992"
     assert terminal.paper_figure({"accuracy": 0.9922, "macro_f1": 0.0}) == "99.22"
     assert terminal.paper_figure({}) == "–"

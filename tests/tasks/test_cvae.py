@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from fdigits import tasks, train
 from fdigits.config import stage_config
@@ -34,6 +35,7 @@ def test_steps_lower_the_loss_and_leave_the_judge():
     jax.tree.map(np.testing.assert_array_equal, state.params["judge_encoder"], judge)
 
 
+@pytest.mark.slow
 def test_the_reader_learns_from_true_pictures_alone(monkeypatch):
     """With true pictures' scores cut off, its gradient is 0, the decoder's is not."""
     task, state, batch = made()

@@ -91,6 +91,7 @@ def test_the_discriminators_loss_is_pytorchs_bce_with_logits():
         np.testing.assert_allclose(_entropy(score, target), -np.log(kept).mean(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_trains_and_leaves_sheets_and_figures(finished):
     made = artifacts.load(finished / "gan")
     rows = [json.loads(line) for line in (finished / "gan/metrics.jsonl").open()]
@@ -106,6 +107,7 @@ def test_it_trains_and_leaves_sheets_and_figures(finished):
     assert all((train_images.reshape(len(train_images), -1) == x).all(1).any() for x in nearest)
 
 
+@pytest.mark.slow
 def test_the_judge_is_the_one_that_was_trained(finished):
     flow, judge = trained.load(finished / "gan"), trained.load(finished / "judge")
     for ours, theirs in (("judge_encoder", "encoder"), ("judge_head", "head")):
@@ -116,6 +118,7 @@ def test_the_judge_is_the_one_that_was_trained(finished):
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_every_digit_gets_as_many_drawn_pictures(finished):
     mix = trained.load(finished)
     split = evaluate.again(mix).splits["train"]
@@ -125,12 +128,14 @@ def test_every_digit_gets_as_many_drawn_pictures(finished):
     assert len(drawn) == sum(drawn) + 10 * 5
 
 
+@pytest.mark.slow
 def test_a_generator_names_no_digit_of_a_persons_picture(finished):
     recognise = Recogniser(finished / "gan")
     with pytest.raises(UserError, match="which names no digit: give a classifier's run"):
         recognise.probabilities({"image": np.zeros((28, 28), np.uint8)})
 
 
+@pytest.mark.slow
 def test_a_test_pictures_noise_is_its_own(finished):
     flow = trained.load(finished / "gan")
     image = evaluate.again(flow).splits["test"].corpora["image"].x[:6]
@@ -142,6 +147,7 @@ def test_a_test_pictures_noise_is_its_own(finished):
     assert abs(float(noise.std()) - 1) < 0.1 and len(np.unique(noise[:, 0])) == 6
 
 
+@pytest.mark.slow
 def test_a_sheets_column_is_one_noise(finished):
     flow = trained.load(finished / "gan")
     zero = jax.tree.map(jnp.zeros_like, flow.params)  # no velocity: the noise itself
@@ -149,6 +155,7 @@ def test_a_sheets_column_is_one_noise(finished):
     assert (sheet == sheet[:1]).all() and (sheet[0, 0] != sheet[0, 1]).any()
 
 
+@pytest.mark.slow
 def test_the_flow_goes_a_straight_way_to_its_end(finished, monkeypatch):
     task = trained.load(finished / "gan").task
     monkeypatch.setattr(type(task), "_velocity", lambda self, params, x, time, label: x * 0 + 0.5)
@@ -158,6 +165,7 @@ def test_the_flow_goes_a_straight_way_to_its_end(finished, monkeypatch):
     np.testing.assert_allclose(drawn, wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_perfect_velocity_has_no_loss(finished, monkeypatch):
     """Of one picture at time t: (picture - x) / (1 - t)."""
     flow = trained.load(finished / "gan")
@@ -176,9 +184,11 @@ def test_a_perfect_velocity_has_no_loss(finished, monkeypatch):
 def test_a_lost_loss_names_its_player(tmp_path):
     config = short("gan:real=5", **SHORT, stages__auxiliary__epochs=1)
     with config.unlocked():
-        config.stages.gan.players = {"generator": {"learning_rate": float("nan")}}
+        config.stages.gan.players = {"generator": {"learning_rate": 3e38}}
         config.stages.gan.start = {}
-    with pytest.raises(UserError, match=r"the (discriminator|generator) loss is nan at step 2 "):
+    with pytest.raises(
+        UserError, match=r"the (discriminator|generator) loss is (nan|inf) at step "
+    ):
         run(stage_config(config, "gan"), tmp_path)
 
 

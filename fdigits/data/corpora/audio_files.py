@@ -1,8 +1,13 @@
-"""Recordings in a folder or a tar archive."""
+"""Recordings in a folder or a tar archive.
+
+What looks like a corpus' recording but is none of its names is left out, and said (`left_out`).
+"""
 
 import gzip
 import io
 import itertools
+import re
+import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -10,32 +15,87 @@ from pathlib import Path
 
 import numpy as np
 
+from fdigits.data.corpora.contents import ZIPPED, web_page
 from fdigits.data.corpus import Recordings
 from fdigits.errors import UserError
 
 # what a file's name says: label, id, speaker, part; None for a file that does not belong
 Fields = tuple[int, str, str, str]
-SOUNDS = ("*.wav", "*.flac")
-ARCHIVES = ("*.tar", "*.tar.gz", "*.tgz")
+Parse = Callable[[str], Fields | None]
+SOUNDS = (".wav", ".flac")
+ARCHIVES = (".tar", ".tar.gz", ".tgz")
+DIGIT_FIRST = re.compile(r"(?:^|/)\d[^/]*$")  # how a recording's name looks in most corpora
+# What other programs leave: a Mac's `._x.wav`; copies, `x (1).wav`; `x.wav.wav`.
+_LEFT = re.compile(r"(?:^|/)\.|(?: \(\d+\)|(?: -)? copy(?: \d+)?|\.wav|\.flac)\.\w+$", re.I)
+_NAMED = 3  # files that a line names
 
 
-def find(
-    data_dir: Path, folders: tuple[str, ...], parse: Callable[[str], Fields | None]
-) -> list[Path]:
+def find(data_dir: Path, folders: tuple[str, ...], parse: Parse) -> list[Path]:
     """The corpus' files below the first of `folders` with some, or the archives there, or []."""
     for folder in folders:
-        sounds = (p for kind in SOUNDS for p in (data_dir / folder).rglob(kind))
-        wavs = sorted(p for p in sounds if parse(p.as_posix()))
-        archives = sorted(p for a in ARCHIVES for p in (data_dir / folder).glob(a))
-        if wavs or archives:
-            return wavs or archives
+        wavs = [p for p in _sounds(data_dir / folder) if fields(p.as_posix(), parse)]
+        if found := wavs or _archives(data_dir / folder):
+            return found
     return []
+
+
+def _sounds(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
+
+
+def _archives(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("[!.]*") if _is_archive(p))
+
+
+def _is_archive(path: Path) -> bool:
+    return path.name.lower().endswith(ARCHIVES)
+
+
+def fields(path: str, parse: Parse) -> Fields | None:
+    """What a file's name says, its ending in any case; None if it is none of the corpus'."""
+    if _LEFT.search(path.rpartition("/")[2]):
+        return None
+    name, dot, ending = path.rpartition(".")
+    return parse(f"{name}{dot}{ending.lower()}")
+
+
+def doubts(
+    paths: list[Path], folders: tuple[str, ...], parse: Parse, like: re.Pattern = DIGIT_FIRST
+) -> Iterator[str]:
+    """What a person should know of the folder that `paths` were found in.
+
+    Args:
+      folders, parse: as of `find`.
+      like: how a recording's path below that folder looks, or looks much like.
+    """
+    first = paths[0] if paths else Path()
+    folder = next((parent for parent in first.parents if parent.name in folders), None)
+    if not folder or _is_archive(first):
+        return
+    if archives := _archives(folder):
+        yield f"{folder} holds recordings and {archives[0].name}: the archive is not read"
+    yield from left_out([p.relative_to(folder).as_posix() for p in _sounds(folder)], parse, like)
+
+
+def left_out(names: list[str], parse: Parse, like: re.Pattern) -> Iterator[str]:
+    """Which of `names` look like recordings and are none, and which speakers have two spellings."""
+    known = {name: found for name in names if (found := fields(name, parse))}
+    odd = [
+        n for n in sorted(names) if n not in known and like.search(re.sub(r"(^|/)\._", r"\1", n))
+    ]
+    if odd:
+        some = ", ".join(odd[:_NAMED]) + (", ..." if len(odd) > _NAMED else "")
+        yield f"left out for their names, though they look like recordings: {len(odd)} ({some})"
+    speakers = sorted({found[2] for found in known.values()}, key=lambda name: (name.lower(), name))
+    for one, other in itertools.pairwise(speakers):
+        if one.lower() == other.lower():
+            yield f"the speakers {one} and {other} are taken for two: are they one?"
 
 
 def files(paths: list[Path], wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Path (with `/`) and bytes of each wanted file among `paths` and inside archives there."""
     for path in paths:
-        if not path.name.endswith((".tar", ".tar.gz", ".tgz")):
+        if not _is_archive(path):
             if wanted(path.as_posix()):
                 yield path.as_posix(), path.read_bytes()
             continue
@@ -46,12 +106,18 @@ def files(paths: list[Path], wanted: Callable[[str], bool]) -> Iterator[tuple[st
                     if member.isfile() and wanted(member.name):
                         yield member.name, archive.extractfile(member).read()
         except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-            raise UserError(f"{path}: not a whole tar archive ({error}): fetch it again") from error
+            why = web_page(_beginning(path)) or f" ({' '.join(str(error).split())})"
+            raise UserError(f"{path}: not a whole tar archive{why}: fetch it again") from error
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(100)
 
 
 def _check_gzip(path: Path) -> None:
     """Reads a compressed archive to its end, where its checksum is; tarfile may stop before."""
-    if path.suffix != ".tar":
+    if _beginning(path).startswith(ZIPPED):
         with gzip.open(path) as whole:
             while whole.read(1 << 20):
                 pass
@@ -86,7 +152,8 @@ def channels(name: str, content: bytes) -> tuple[np.ndarray, int]:
     try:
         samples, rate = soundfile.read(whole, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, ValueError, RuntimeError) as error:
-        raise UserError(f"{name}: not a readable wav ({len(content)} bytes)") from error
+        told = f"{name}: not a readable wav ({len(content)} bytes){web_page(content)}"
+        raise UserError(told) from error
     if not len(samples):
         raise UserError(f"{name}: a wav without samples")
     return samples, rate
@@ -109,12 +176,13 @@ def with_size(content: bytes) -> bytes:
 
 def read(
     paths: list[Path],
-    parse: Callable[[str], Fields | None],
+    parse: Parse,
     corpus: str,
     keep_offset: bool,
     rate: int = 0,
+    like: re.Pattern = DIGIT_FIRST,
 ) -> Recordings:
-    """All recordings whose path `parse` knows, sorted by id.
+    """All recordings whose path `parse` knows, sorted by id; says what an archive holds beside.
 
     Args:
       paths: wavs or archives.
@@ -122,17 +190,37 @@ def read(
       corpus: what errors call it.
       keep_offset: keeps a recording's constant offset (only the audit wants it).
       rate: Hz, to which all are brought; 0 = they have one rate.
+      like: as of `doubts`.
 
     Raises:
       UserError: no recording; one that is no wav; two rates; a name twice.
     """
-    found = []
-    for name, content in files(paths, lambda path: parse(path) is not None):
+    found, names = [], []
+
+    def wanted(name: str) -> bool:
+        names.append(name)
+        return fields(name, parse) is not None
+
+    for name, content in files(paths, wanted):
         samples, own = decode(name, content)
         samples, own = (resampled(samples, own, rate), rate) if rate else (samples, own)
-        found.append((parse(name), samples if keep_offset else samples - samples.mean(), own))
+        samples = samples if keep_offset else samples - samples.mean()
+        found.append((fields(name, parse), samples, own))
+    if paths and _is_archive(paths[0]):
+        sounds = [name for name in names if name.lower().endswith(SOUNDS)]
+        for doubt in left_out(sounds, parse, like):
+            print(f"{corpus}: in {paths[0].name} {doubt}", file=sys.stderr)
     if not found:
         raise UserError(f"{paths[0] if paths else corpus}: no recording of {corpus} in it")
+    return gathered(found, corpus)
+
+
+def gathered(found: list[tuple[Fields, np.ndarray, int]], corpus: str) -> Recordings:
+    """Fields, samples and rate of each recording, sorted by id.
+
+    Raises:
+      UserError: two rates; a name twice.
+    """
     found.sort(key=lambda item: item[0][1])
     names = [fields[1] for fields, _, _ in found]
     for one, other in itertools.pairwise(names):

@@ -6,10 +6,11 @@ tar of them.
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from fdigits.data.corpora import audio_files
-from fdigits.data.corpus import Recordings
+from fdigits.data.corpus import Corpus, Recordings
 from fdigits.errors import UserError
 
 FOLDERS = ("audio_mnist", "AudioMNIST", "audio_mnist_sample")
@@ -32,6 +33,10 @@ def read(paths: list[Path], keep_offset: bool = False) -> Recordings:
     return audio_files.read(paths, parse, "audio_mnist", keep_offset)
 
 
+def doubts(paths: list[Path], corpus: Corpus) -> Iterator[str]:
+    return audio_files.doubts(paths, FOLDERS, parse)
+
+
 def parse(path: str) -> audio_files.Fields | None:
     name = _NAME.search(path)
     if not name:
@@ -47,7 +52,7 @@ def speakers(paths: list[Path]) -> dict[str, dict]:
     Args:
       paths: as `find` gives them: wavs (the file lies beside their folders) or archives.
     """
-    if paths[0].suffix == ".wav":
+    if paths[0].suffix.lower() == ".wav":
         beside = paths[0].parent.parent / _META
         found = [beside.read_bytes()] if beside.is_file() else []
     else:

@@ -10,10 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from fdigits.data.corpus import Corpus
+from fdigits.errors import UserError
+from fdigits.files import read_arrays
 
 FOLDER = Path(__file__).parent.parent / "bundled"
 FEATURES = "features.npz"
 SAMPLES = "samples"  # {digit}.wav and {digit}.png, one per digit, of the test part
+HELD = (
+    *("digits.image", "digits.label", "digits.id", "digits.part"),
+    *("espeak.audio", "espeak.label", "espeak.id", "espeak.voice", "espeak.part"),
+    *("sample.picture", "sample.recording"),
+)
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
@@ -30,8 +37,13 @@ def read(name: str) -> dict[str, Corpus]:
 
 @functools.cache
 def _arrays() -> dict[str, np.ndarray]:
-    with np.load(FOLDER / FEATURES, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+    try:
+        held = read_arrays(FOLDER / FEATURES)
+        return {name: held[name] for name in HELD}
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"the data that ship, {FOLDER / FEATURES}, are damaged ({error}): install fdigits again"
+        ) from error
 
 
 def samples() -> dict[str, list[str]]:

@@ -7,17 +7,19 @@ tar of them, such as the corpus' own archive; the archive that TensorFlow Datase
 
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from fdigits.data.corpora import audio_files
 from fdigits.data.corpora.bundled import WORDS
-from fdigits.data.corpus import Recordings
+from fdigits.data.corpus import Corpus, Recordings
 
 FOLDERS = ("gsc_digits", "speech_commands")
 
 _NAME = re.compile(
     rf"(?:^|/)(?P<id>(?P<word>{'|'.join(WORDS)})/(?P<speaker>[^/]+)_nohash_\d+)\.wav$"
 )
+LIKE = re.compile(rf"(?:^|/)(?:{'|'.join(WORDS)})/[^/]+$", re.I)
 _LARGEST = 2**27 - 1  # of the corpus' hash
 _TFDS_DOWNLOAD = "downloads/**/*speech_command_v0*.tar.gz"
 
@@ -29,7 +31,11 @@ def find(data_dir: Path) -> list[Path]:
 
 def read(paths: list[Path], keep_offset: bool = False) -> Recordings:
     """All digit words, without their constant offset unless it is to be kept."""
-    return audio_files.read(paths, parse, "gsc_digits", keep_offset)
+    return audio_files.read(paths, parse, "gsc_digits", keep_offset, like=LIKE)
+
+
+def doubts(paths: list[Path], corpus: Corpus) -> Iterator[str]:
+    return audio_files.doubts(paths, FOLDERS, parse, LIKE)
 
 
 def parse(path: str) -> audio_files.Fields | None:

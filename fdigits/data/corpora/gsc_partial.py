@@ -5,11 +5,12 @@ gathered there has 453 speakers and four of the words in number: weigh the class
 with pictures, or a model learns that six digits are rare.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from fdigits.data.corpora import audio_files
-from fdigits.data.corpora.gsc_digits import parse
-from fdigits.data.corpus import Recordings
+from fdigits.data.corpora.gsc_digits import LIKE, parse
+from fdigits.data.corpus import Corpus, Recordings
 
 FOLDERS = ("gsc_partial",)
 
@@ -20,4 +21,8 @@ def find(data_dir: Path) -> list[Path]:
 
 def read(paths: list[Path], keep_offset: bool = False) -> Recordings:
     """All digit words, without their constant offset unless it is to be kept."""
-    return audio_files.read(paths, parse, "gsc_partial", keep_offset)
+    return audio_files.read(paths, parse, "gsc_partial", keep_offset, like=LIKE)
+
+
+def doubts(paths: list[Path], corpus: Corpus) -> Iterator[str]:
+    return audio_files.doubts(paths, FOLDERS, parse, LIKE)

@@ -21,7 +21,7 @@ from fdigits.data.corpora.synthesiser import Utterance
 from fdigits.data.corpus import CLASSES, PARTS, Recordings
 from fdigits.data.pictures import BOX, centre
 from fdigits.errors import exit_cleanly
-from fdigits.files import atomic, write_arrays
+from fdigits.files import atomic, path_of, write_arrays
 
 SEED = 0
 TAKES = 5  # utterances of a word by a voice
@@ -178,7 +178,9 @@ def _write_png(path: Path, picture: np.ndarray) -> None:
 @exit_cleanly
 def main() -> None:
     parser = argparse.ArgumentParser(description="Makes the bundled set anew.")
-    parser.add_argument("folder", type=Path, help=f"where to write it; the package's is {FOLDER}")
+    parser.add_argument(
+        "folder", type=path_of, help=f"where to write it; the package's is {FOLDER}"
+    )
     folder = parser.parse_args().folder
     make(folder)
     print(f"{folder / FEATURES}: {(folder / FEATURES).stat().st_size:,} bytes")

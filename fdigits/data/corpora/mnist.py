@@ -1,16 +1,22 @@
-"""MNIST (LeCun, Bottou, Bengio, Haffner 1998): 60,000 + 10,000 pictures in four idx files."""
+"""MNIST (LeCun, Bottou, Bengio, Haffner 1998): 60,000 + 10,000 pictures in four idx files.
 
-import gzip
+They may be called as unpackers leave them (`train-images.idx3-ubyte`), and lie where torchvision
+puts them (`MNIST/raw/`). Or as TensorFlow Datasets prepared it, whose order is undone.
+"""
+
 import hashlib
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from fdigits.data.corpora import tfds_folder
+from fdigits.data.corpora.contents import unzipped
 from fdigits.data.corpus import SIDE, Corpus, check
 from fdigits.errors import UserError
 
 FOLDERS = ("mnist",)
+PLACES = (FOLDERS[0], "MNIST", "mnist/raw", "MNIST/raw", "mnist/MNIST/raw")
+TFDS = "mnist"
 # of the uncompressed bytes
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -21,31 +27,38 @@ MD5 = {
 
 
 def find(data_dir: Path) -> list[Path]:
-    """The four files, each `.gz` or plain, or [] if one is missing."""
-    found = [
-        path
-        for name in MD5
-        for path in (data_dir / FOLDERS[0] / f"{name}.gz", data_dir / FOLDERS[0] / name)
-        if path.is_file()
-    ]
-    by_name = {path.name.removesuffix(".gz"): path for path in found}
-    return list(by_name.values()) if len(by_name) == len(MD5) else []
+    """The four files, each zipped or plain, of the first of `PLACES` that holds them all.
+
+    If there is none, the files of TFDS' folder, or [].
+    """
+    for place in PLACES:
+        held = {published(path): path for path in sorted((data_dir / place).glob("*"), reverse=True)
+                if path.is_file()}  # fmt: skip
+        if held.keys() >= MD5.keys():
+            return [held[name] for name in MD5]
+    return tfds_folder.find(data_dir, TFDS)
+
+
+def published(path: Path) -> str:
+    """The name under which a file was published, whoever unpacked it: in any case, any dots."""
+    return path.name.lower().removesuffix(".gz").replace(".idx", "-idx")
 
 
 def read(paths: list[Path], md5: dict[str, str] | None = MD5) -> Corpus:
     """Both parts; ids `train/00000` and `test/00000` in the files' order.
 
     Args:
-      paths: the four files.
+      paths: the four files, or those of TFDS' folder.
       md5: what the uncompressed bytes must have; None: do not ask (other data in MNIST's form).
 
     Raises:
       UserError: a file that is cut, is not idx, has another shape or another checksum.
     """
-    arrays = {}
-    for path in paths:
-        name = path.name.removesuffix(".gz")
-        arrays[name] = read_idx(path, md5 and md5[name])
+    if tfds_folder.is_prepared(paths):
+        arrays = _of_tfds(paths, md5)
+    else:
+        by_name = {published(path): path for path in paths}
+        arrays = {name: read_idx(path, md5 and md5[name]) for name, path in by_name.items()}
     columns = []
     for part, prefix in (("train", "train"), ("test", "t10k")):
         images = arrays[f"{prefix}-images-idx3-ubyte"]
@@ -58,18 +71,38 @@ def read(paths: list[Path], md5: dict[str, str] | None = MD5) -> Corpus:
     return check(Corpus("mnist", x, label, ids, np.full(len(label), ""), part), "mnist")
 
 
+def _of_tfds(paths: list[Path], md5: dict[str, str] | None) -> dict[str, np.ndarray]:
+    """The arrays of the four files, in their order, as TFDS holds them."""
+    held: dict[str, list] = {"train": [], "test": []}
+    for part, example in tfds_folder.examples(tfds_folder.opened(paths)):
+        held[part].append((example["image"][..., 0], np.uint8(example["label"])))
+    arrays = {}
+    for part, prefix in (("train", "train"), ("test", "t10k")):
+        back = np.argsort(tfds_folder.index(part, len(held[part])))
+        images, labels = zip(*held[part], strict=True)
+        arrays[f"{prefix}-images-idx3-ubyte"] = np.stack(images)[back]
+        arrays[f"{prefix}-labels-idx1-ubyte"] = np.stack(labels)[back]
+    for name, array in arrays.items():
+        if md5 and hashlib.md5(_header(array) + array.tobytes()).hexdigest() != md5[name]:
+            raise UserError(
+                f"{paths[0].parent}: {name} cannot be had from it (md5 differs): it is not MNIST "
+                f"as TFDS {TFDS}:3.0.1 has it; delete it, or put the four files beside it"
+            )
+    return arrays
+
+
+def _header(array: np.ndarray) -> bytes:
+    """What an idx file of bytes begins with: its magic and its shape."""
+    return np.array([2048 + array.ndim, *array.shape], ">u4").tobytes()
+
+
 def read_idx(path: Path, md5: str | None = None) -> np.ndarray:
-    """The uint8 array of an idx file (`.gz` or plain): images [N,28,28] or labels [N].
+    """The uint8 array of an idx file (zipped or plain): images [N,28,28] or labels [N].
 
     Raises:
       UserError: see `read`.
     """
-    content = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise UserError(f"{path}: cut or damaged gzip ({error}): fetch it again") from error
+    content = unzipped(path, path.read_bytes())
     magic = int.from_bytes(content[:4], "big")
     dimensions = {2049: 1, 2051: 3}.get(magic)
     if dimensions is None:

@@ -16,6 +16,7 @@ import numpy as np
 from fdigits.config import DATA
 from fdigits.data import features
 from fdigits.data.corpora import gsc_digits
+from fdigits.data.corpora.contents import web_page
 from fdigits.data.corpus import (
     CLASSES,
     COEFFICIENTS,
@@ -26,7 +27,7 @@ from fdigits.data.corpus import (
     check,
 )
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import atomic
+from fdigits.files import atomic, path_of
 
 FOLDERS = ("written_spoken",)
 DATABASE = tuple(
@@ -159,7 +160,8 @@ def _load(path: Path) -> np.ndarray:
     try:
         held = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path}: not a whole npy file of numbers ({error})") from error
+        page = web_page(path.read_bytes()[:100])
+        raise UserError(f"{path}: not a whole npy file of numbers ({error}){page}") from error
     if not held.size or not np.issubdtype(held.dtype, np.number):
         raise UserError(f"{path}: {held.size} values of {held.dtype}, expected numbers")
     return held
@@ -175,10 +177,17 @@ def _read_csv(path: Path) -> np.ndarray:
     if not rows or not {"row_id", "label"} <= rows[0].keys():
         raise UserError(f"{path}: needs the columns row_id and label")
     try:
-        table = np.array([(int(row["row_id"]), int(float(row["label"]))) for row in rows])
-    except (TypeError, ValueError) as error:
+        table = np.array([[_whole(row[name]) for name in ("row_id", "label")] for row in rows])
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: row_id and label must be whole numbers ({error})") from error
     return table[np.argsort(table[:, 0], kind="stable"), 1]
+
+
+def _whole(text: str) -> int:
+    number = float(text)
+    if number != int(number):
+        raise ValueError(f"{text} is none")
+    return int(number)
 
 
 def _labels(values: np.ndarray, source: str) -> np.ndarray:
@@ -187,7 +196,10 @@ def _labels(values: np.ndarray, source: str) -> np.ndarray:
     values = values.squeeze(1) if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.number):
         raise UserError(f"{source}: shape {values.shape} of {values.dtype}, expected N numbers")
-    if not np.array_equal(values, np.round(values)) or values.min() < 0 or values.max() >= CLASSES:
+    if len(halves := np.flatnonzero(values != np.round(values))):
+        told = f"label {values[halves[0]]:g} in row {halves[0]}"
+        raise UserError(f"{source}: {told} is no whole number ({len(halves)} such)")
+    if values.min() < 0 or values.max() >= CLASSES:
         raise UserError(f"{source}: a label outside 0..{CLASSES - 1}")
     return values.astype(np.int32)
 
@@ -221,8 +233,8 @@ def main() -> None:
     from fdigits.data.corpora import mnist
 
     parser = argparse.ArgumentParser(description="Remakes the database from its sources.")
-    parser.add_argument("--data-dir", type=Path, default=Path(DATA["dir"]))
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
+    parser.add_argument("--out", type=path_of, required=True)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     sources = {"mnist": mnist.find(args.data_dir), "gsc_digits": gsc_digits.find(args.data_dir)}
