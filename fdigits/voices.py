@@ -32,10 +32,8 @@ ECHO = (-18.0, 3.0)  # dB, of all reflections against the direct sound
 LOW, HIGH = (20.0, 400.0), (2200.0, 4000.0)  # Hz, where a microphone's band begins and ends
 TILT = 6.0  # dB an octave, either way
 CLIP = (0.08, 1.0)  # of the peak, log-uniform
-GATE = 1.5  # dB taken for each dB below the loudest, at most
 
 _HOP = 160  # samples between the pieces that `voice` puts together
-_FRAME = 200  # samples over which `gate` takes a level
 _POINTS = 16_384  # of the transforms
 _HZ = np.fft.rfftfreq(_POINTS, 1 / RATE).astype(np.float32)
 _REFLECTIONS = 4_000  # samples
@@ -184,13 +182,6 @@ def _clip(word, key, strength):
     return jnp.clip(word, -share * peak, share * peak)
 
 
-def _gate(word, key, strength):
-    """Quieter where it is quiet, as expanders and noise suppression make it: hisses fade away."""
-    power = jnp.square(word).reshape(-1, _FRAME).mean(1) + 1e-10
-    gain = jnp.sqrt(power / power.max()) ** (strength * _between(key, (0.0, GATE)))
-    return word * jax.image.resize(gain, word.shape, "linear")
-
-
 def _edges(word, key, strength):
     """Recorded too late or too long, with a knock: within `BEFORE`, `AFTER` and `KNOCK`."""
     return _edged(word, *_ends(word), key, strength)
@@ -281,13 +272,12 @@ def _nothing(word, key, strength):
 
 
 def _combined(word, key, strength):
-    """Each of the nine with probability `strength`, at full strength; clipping less often."""
-    chosen, *keys = jax.random.split(key, 11)
-    taken = jax.random.bernoulli(chosen, strength, (9,)).astype(jnp.float32)
+    """Each of the eight with probability `strength`, at full strength; clipping less often."""
+    chosen, *keys = jax.random.split(key, 10)
+    taken = jax.random.bernoulli(chosen, strength, (8,)).astype(jnp.float32)
     speed = jnp.exp(taken[0] * _within(keys[0], SPEED))
     voice = jnp.exp(taken[1] * _within(keys[1], VOICE))
     word = jnp.where(taken[:2].any(), stretched(word, speed, voice), word)
-    word = _gate(word, keys[9], taken[8])
     first, last = _ends(word)
     spectrum = _spectrum(word) * _room_gain(keys[2], taken[2])
     spectrum = (spectrum + _noise_spectrum(spectrum, keys[3], taken[3])) * _band_gain(
@@ -308,7 +298,6 @@ room = over_batch(_in_spectrum(lambda s, key, strength: s * _room_gain(key, stre
 band = over_batch(_in_spectrum(lambda s, key, strength: s * _band_gain(key, strength)))
 noise = over_batch(_in_spectrum(lambda s, key, strength: s + _noise_spectrum(s, key, strength)))
 clip = over_batch(_clip)
-gate = over_batch(_gate)
 edges = over_batch(_edges)
 combined = over_batch(_combined)
 _no_digit = over_batch(_nothing)
@@ -327,7 +316,6 @@ AUGMENTATIONS = dict(
     band=band,
     noise=noise,
     clip=clip,
-    gate=gate,
     edges=edges,
     combined=combined,
 )

@@ -107,13 +107,3 @@ def test_nothing_is_of_several_kinds_and_never_the_word():
     assert max(alike) < 0.9
     assert (abs(out).max(1) < 1e-3).any()  # near silence
     assert (abs(out).max(1) > 0.05).mean() > 0.5
-
-
-def test_the_gate_leaves_the_loud_and_lowers_the_quiet():
-    level = np.repeat([1.0, 0.1], SIZE // 2)
-    word = (0.5 * level * np.sin(np.arange(SIZE))).astype(np.float32)
-    gated = made(word=np.stack([word] * 6))["gate"]
-    loud, quiet = (abs(gated[:, part]).max(1) for part in (slice(4_500), slice(5_500, None)))
-    np.testing.assert_allclose(loud, 0.5, rtol=1e-2)
-    assert (quiet <= 0.05 + 1e-6).all() and quiet.min() > 0.05 * 0.1**voices.GATE - 1e-6
-    assert quiet.min() < 0.03 < quiet.max()
