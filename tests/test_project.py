@@ -72,11 +72,11 @@ def test_the_code_is_clean():
 FLOORS = [
     {"config", "console", "errors", "files", "noise", "provenance"},
     {"data"},
-    {"models", "optim", "metrics", "quality", "augment", "voices"},
+    {"models", "optim", "metrics", "quality", "augment", "voices", "corruptions"},
     {"train", "checkpoint"},
     {"tasks", "report"},
     {"trained", "examples", "evaluate", "explain", "embed", "recogniser", "predict", "pretrained"},
-    {"run", "export", "demo"},
+    {"run", "export", "demo", "robustness"},
 ]
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from fdigits import augment
+from fdigits import augment, corruptions
 from fdigits.data.corpus import CLASSES
 from fdigits.models.layers import last_watched
 from fdigits.tasks import Task
@@ -112,7 +112,7 @@ def corruption(task: Task, state, batch: Mapping, label_B: np.ndarray) -> Arrays
     apply = jax.jit(lambda variables, inputs: task.model.apply(variables, inputs, train=False))
     weights, accuracy = [], []
     for modality, x in clean.items():
-        noise = x.std() * jax.random.normal(jax.random.key(0), x.shape)
+        noise = x.std() * corruptions.gaussian(x.shape).astype(np.float32)
         noisy = [apply(variables, clean | {modality: x + level * noise}) for level in LEVELS]
         weights.append([np.asarray(outputs["weights"].mean(0)) for outputs in noisy])
         accuracy.append([np.mean(outputs["logits"].argmax(-1) == label_B) for outputs in noisy])
