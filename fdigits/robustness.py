@@ -233,12 +233,16 @@ def measured(system: System, items: Items) -> dict:
     )
 
 
-def _names(runs: Sequence[Trained]) -> list[str]:
-    """Each run's name, numbered where several have one."""
-    names = [run.config.name for run in runs]
+def names(runs: Sequence[Trained]) -> list[str]:
+    """Each run's name: the system's, with its data where several are of one, then numbered."""
+    whole = [run.config.name for run in runs]
+    short = [run.config.name.removesuffix(f"-{run.config.data.name}") for run in runs]
+    told = [
+        long if short.count(name) > 1 else name for long, name in zip(whole, short, strict=True)
+    ]
     return [
-        f"{name} #{names[: at + 1].count(name)}" if names.count(name) > 1 else name
-        for at, name in enumerate(names)
+        f"{name} #{told[: at + 1].count(name)}" if told.count(name) > 1 else name
+        for at, name in enumerate(told)
     ]
 
 
@@ -256,7 +260,7 @@ def main(arguments: list[str] | None = None) -> None:
     runs = [trained.load(run) for run in given.runs] or [trained.shipped()]
     data = given.data or ("" if given.runs else SHIPPED_DATA)
     found, ids = [], set()
-    for run, name in zip(runs, _names(runs), strict=True):
+    for run, name in zip(runs, names(runs), strict=True):
         with console.status(f"{name} ..."):
             if data:
                 folders = (given.data_dir or DATA["dir"], given.cache or DATA["cache"])

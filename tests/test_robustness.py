@@ -160,6 +160,13 @@ def test_experts_are_tried_with_each_modality_alone():
     assert len({one.name for one in found}) == 3 and all(one.optional for one in found)
 
 
+def test_runs_are_named_as_briefly_as_tells_them_apart():
+    configs = [short("hybrid"), short("image", "mnist"), short("image"), short("image", "mnist")]
+    runs = [robustness.Trained(one, None, {}, {}, None, None) for one in configs]
+    told = ["hybrid_cnn", "image_cnn-mnist #1", "image_cnn-bundled", "image_cnn-mnist #2"]
+    assert robustness.names(runs) == told
+
+
 def test_a_pair_set_pairs_by_digit_and_the_same_way_each_time():
     both = robustness.official_items("bundled", ("image", "audio"), "none", "none")
     alone = robustness.official_items("bundled", ("audio",), "none", "none")
