@@ -182,6 +182,7 @@ def test_another_run_at_work_is_one_line_and_unharmed(finished, tmp_path):
     assert after == before and not (workdir / LOCK).exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path):
     """Files can grow to 200 kB, which a checkpoint's do not do with."""
     limit = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000,) * 2); "

@@ -40,6 +40,7 @@ def as_by_earlier_code(workdir):
         (folder / "config.json").write_text(json.dumps(held))
 
 
+@pytest.mark.slow
 def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_report):
     config = short("conv1d_fusion", optimizer__learning_rate=0.0)  # so that all weights stay
     result = run(config, tmp_path)

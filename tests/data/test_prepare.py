@@ -482,6 +482,7 @@ def test_tar_and_folder_give_the_same(tmp_path, folders):
     np.testing.assert_array_equal(tar.x, prepare.load("fsdd", *folders)["audio"].x)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_fsdd_is_learned(real_data, tmp_path):
     """A plain classifier reads a random third of the real recordings."""

@@ -110,6 +110,7 @@ def test_titles_tell_true_from_predicted():
     assert titles["3 → 5"] == attention.WRONG and titles["4 → 4"] == attention.INK
 
 
+@pytest.mark.slow
 def test_maps_over_recordings_and_spectrograms_are_drawn(tmp_path, write_run):
     line = {"row": ROWS, "gradcam:audio": np.ones((30, 1, 126), np.float16)}
     heard = write_run(tmp_path / "heard", "audio", {3}, maps=line)

@@ -274,6 +274,7 @@ def weights(workdir: Path):
     return checkpoint.weights(workdir / "checkpoints", epoch)[0]
 
 
+@pytest.mark.slow
 def test_three_stages_leave_pictures_figures_and_pages(finished):
     workdir, result = finished
     assert result["task"] == "tune_judge" and result["modalities"] == ["picture"]
@@ -299,6 +300,7 @@ def _first(run, digits):
     return [np.flatnonzero(run.label_N == digit)[0] for digit in digits]
 
 
+@pytest.mark.slow
 def test_the_tuned_judge_is_tested_on_what_the_autoencoder_drew(finished):
     workdir, _ = finished
     state = trained.load(workdir)
@@ -345,6 +347,7 @@ def test_killed_in_each_stage_and_started_again_equals_the_unbroken_run(finished
             assert (tmp_path / stage / name).read_bytes() == (there / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_recording_is_drawn_and_read(finished, monkeypatch, capsys):
     recording = bundled.FOLDER / bundled.SAMPLES / "7.wav"
     for folder in (finished[0] / "vae", finished[0]):
@@ -365,6 +368,7 @@ def judged(finished, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
@@ -384,6 +388,7 @@ def test_what_cannot_be_is_one_line(judged, field, value, told):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_digit_without_pictures_is_told(judged, monkeypatch):
     whole = prepare.load("bundled", modalities=("image", "mean_mfcc"))
     image = whole["image"]
@@ -396,6 +401,7 @@ def test_a_digit_without_pictures_is_told(judged, monkeypatch):
         run(short(), judged)
 
 
+@pytest.mark.slow
 def test_a_judge_whose_folder_was_cut_is_told(judged):
     shutil.rmtree(judged / "judge" / "checkpoints")
     with pytest.raises(UserError, match="keeps no checkpoint"):
