@@ -78,15 +78,18 @@ def official_items(data: str, reads: Sequence[str], data_dir: Path, cache: Path)
     """1,000 items of a data set's official test part; pictures meet recordings of their digit.
 
     Raises:
-      UserError: it has no such part, or not all that is read.
+      UserError: it has no such part or nothing else, or not all that is read.
     """
     corpora = prepare.load(data, data_dir, cache, reads)
     for modality in reads:
         if modality not in corpora:
             raise UserError(f"--data {data} has no {modality}, which a run reads")
     rows = {m: np.flatnonzero(one.part == "test") for m, one in corpora.items()}
-    if not all(map(len, rows.values())):
-        raise UserError(f"{data} has no test part: give another --data")
+    if not all(0 < len(rows[m]) < len(one) for m, one in corpora.items()):
+        raise UserError(
+            f"{data} has no test part beside a training part, which tells means and scales: give "
+            "another --data"
+        )
     rows = _paired(corpora, rows, datasets.is_paired(data))
     first = next(iter(corpora))
     ids = ["|".join(names) for names in zip(*(corpora[m].id[rows[m]] for m in rows), strict=True)]
@@ -257,6 +260,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data-dir", type=path_of, help="of the source files, if not as it was")
     parser.add_argument("--cache", type=path_of, help="of prepared arrays, if not as it was")
     given = parser.parse_args(arguments)
+    try:
+        given.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write into {given.out}: {error}") from None
     runs = [trained.load(run) for run in given.runs] or [trained.shipped()]
     data = given.data or ("" if given.runs else SHIPPED_DATA)
     found, ids = [], set()

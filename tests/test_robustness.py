@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fdigits import corruptions, robustness, tasks
 from fdigits.corruptions import SWEEPS
 from fdigits.data.corpus import MODALITIES
+from fdigits.errors import UserError
 from fdigits.robustness import Items, System
 from fdigits.run import run
 from tests.test_systems import short
@@ -174,12 +175,20 @@ def test_a_pair_set_pairs_by_digit_and_the_same_way_each_time():
     assert all(len(x) == len(both.label) for x in both.x.values()) and alone.x.keys() == {"audio"}
 
 
-def test_no_run_and_no_test_part_are_one_line(tmp_path, capsys):
-    for arguments, wanted in (
-        ([str(tmp_path / "none")], "no finished run"),
-        (["--data", "no_such_set"], "no_such_set"),
+def test_a_set_without_a_test_part_is_one_line(monkeypatch, corpora):
+    monkeypatch.setattr(robustness.prepare, "load", lambda *args: {"audio": corpora["audio"]})
+    with pytest.raises(UserError, match="fsdd has no test part beside a training part"):
+        robustness.official_items("fsdd", ("audio",), "none", "none")
+
+
+def test_wrong_words_are_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for arguments, out, wanted in (
+        ([str(tmp_path / "none")], "out", "no finished run"),
+        (["--data", "no_such_set"], "out", "no_such_set"),
+        ([], "file", "cannot write into"),
     ):
         with pytest.raises(SystemExit):
-            robustness.main([*arguments, "--out", str(tmp_path / "out")])
+            robustness.main([*arguments, "--out", str(tmp_path / out)])
         err = capsys.readouterr().err
         assert wanted in err and len(err.splitlines()) == 1
