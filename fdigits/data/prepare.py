@@ -19,7 +19,7 @@ from fdigits.config import DATA
 from fdigits.data import corpus, datasets, download, features, recordings
 from fdigits.data.corpus import MODALITIES, RECORDED, Corpus, Recordings
 from fdigits.data.datasets import Dataset
-from fdigits.errors import UserError
+from fdigits.errors import UserError, full
 from fdigits.files import path_of, read_arrays, write_arrays
 
 VERSIONS = {  # of the cache files' form and of what is in them
@@ -150,7 +150,9 @@ def _sourced(
     corpora = build(dataset, paths, modality)
     try:
         _write_cache(cache, corpora, now, version)
-    except OSError as error:
+    except OSError as error:  # a folder that cannot be written to harms nothing, a full disk will
+        if full(error):
+            raise
         print(f"cannot keep {cache} ({error}): it will be prepared again", file=sys.stderr)
     return corpora, paths
 

@@ -1,4 +1,6 @@
 import dataclasses
+import errno
+import os
 import subprocess
 import sys
 import textwrap
@@ -419,6 +421,15 @@ def test_a_cache_that_cannot_be_written_is_no_failure(folders, capsys):
     folders[1].write_text("a file where the folder should be")
     assert len(prepare.load("fsdd", *folders)["audio"]) == 8
     assert "will be prepared again" in capsys.readouterr().err
+
+
+def test_a_full_disk_under_the_cache_ends_it(folders, monkeypatch):
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "cache")
+
+    monkeypatch.setattr(prepare, "_write_cache", no_room)
+    with pytest.raises(OSError, match="No space"):
+        prepare.load("fsdd", *folders)
 
 
 def test_fingerprint_knows_the_recipe_not_the_folder(tmp_path):
