@@ -50,13 +50,10 @@ class Row(NamedTuple):
     patches: Mapping[str, Callable] = {}  # of `models/ears.py`
 
 
-def _power_alone(word_BxT: jax.Array) -> jax.Array:
+def _with_mean(word_BxT: jax.Array) -> jax.Array:
     """As `ears.cepstra`, with each coefficient's mean over the word left in."""
-    power = ears.band_powers(word_BxT)
-    total = power.sum(-1, keepdims=True)
-    loudest = total.max(1, keepdims=True) + 1e-9
-    loud = (total > ears.QUIET * loudest).astype(power.dtype)
-    return jax.numpy.log(power / loudest + ears.FLOOR / ears.BANDS) @ ears.cosines() * loud
+    cepstrum, loud = ears.coloured_cepstra(word_BxT)
+    return cepstrum * loud
 
 
 PLAIN = {"augment.strength": 0.0}
@@ -68,14 +65,13 @@ ROWS = (
     Row("without alterations", "sound", WORDS, PLAIN),
     Row("without balance", "sound", WORDS, {"data.balance": False}),
     Row("without SpecAugment", "sound", WORDS, {}, {"masked": lambda x, key: x}),
-    Row("without the cepstral mean", "sound", WORDS, {}, {"cepstra": _power_alone}),
+    Row("without the cepstral mean", "sound", WORDS, {}, {"cepstra": _with_mean}),
     Row("MNIST, no alterations", "picture", "mnist", PLAIN),
     Row("+ handwriting", "picture", "mnist"),
     Row("+ scikit-learn's and printed digits", "picture", "mnist+digits+printed"),
     Row("+ sketched digits: the recipe", "picture", PICTURES),
     Row("without handwriting", "picture", PICTURES, PLAIN),
 )
-ONCE = {"heard_again": lambda word: word}  # in use: once instead of five times
 
 
 class Tried(NamedTuple):
@@ -147,21 +143,21 @@ def trainings(
         told = {name: shares(found, items) for name, items in files.items()}
         yield {"row": row.name, "kind": row.kind, "seed": seed, **told}
         if row.kind == "sound":
-            for name, function in ONCE.items():
-                patched.enter_context(mock.patch.object(ears, name, function))
+            patched.enter_context(mock.patch.object(ears, "heard_again", lambda word: word))
             told = {name: shares(found, items) for name, items in files.items()}
             yield {"row": f"{row.name}, heard once", "kind": row.kind, "seed": seed, **told}
 
 
 def table(rows: list[dict]) -> Iterator[str]:
-    """Mean and standard deviation over seeds of each row, in Markdown."""
+    """Name, seeds, mean and standard deviation of the shares right: Markdown rows."""
     for name in dict.fromkeys(row["row"] for row in rows):
         own = [row for row in rows if row["row"] == name]
         columns = [("strangers", "mean"), ("strangers", "worst")]
         columns += [("strangers", "photographs")] if own[0]["kind"] == "picture" else []
         columns += [("commands", "right")] if own[0]["kind"] == "sound" else []
         values = [100 * np.array([row[on][what] for row in own]) for on, what in columns]
-        told = (f"{x.mean():.1f} ± {x.std(ddof=1) if len(x) > 1 else 0:.1f}" for x in values)
+        spread = (f" ± {x.std(ddof=1):.1f}" if len(x) > 1 else "" for x in values)
+        told = (f"{x.mean():.1f}{sd}" for x, sd in zip(values, spread, strict=True))
         yield f"| {name} | {len(own)} | {' | '.join(told)} |"
 
 
@@ -173,11 +169,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     jax.config.update("jax_compilation_cache_dir", str(Path(XLA_CACHE).expanduser()))
-    held = (
-        [json.loads(line) for line in args.json.read_text().splitlines()]
-        if (args.json.exists())
-        else []
-    )
+    lines = args.json.read_text().splitlines() if args.json.exists() else []
+    held = [json.loads(line) for line in lines]
     done = {(row["row"], row["seed"]) for row in held}
     with tempfile.TemporaryDirectory() as folder:
         files = tried(args.data_dir, Path(folder))

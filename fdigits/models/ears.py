@@ -67,13 +67,18 @@ def band_powers(word_BxT: jax.Array) -> jax.Array:
 
 def cepstra(word_BxT: jax.Array) -> jax.Array:
     """`[B, 10000]` -> `[B, 49, 16]`: 0 where it is quiet, and on average over the rest."""
+    cepstrum, loud = coloured_cepstra(word_BxT)
+    mean = (cepstrum * loud).sum(1, keepdims=True) / jnp.maximum(loud.sum(1, keepdims=True), 1)
+    return (cepstrum - mean) * loud
+
+
+def coloured_cepstra(word_BxT: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`[B, 49, 16]` with their mean over the word, and `[B, 49, 1]`: 1 where it is loud, else 0."""
     power = band_powers(word_BxT)
     total = power.sum(-1, keepdims=True)
     loudest = total.max(1, keepdims=True) + 1e-9
     cepstrum = jnp.log(power / loudest + FLOOR / BANDS) @ cosines()
-    loud = (total > QUIET * loudest).astype(power.dtype)
-    mean = (cepstrum * loud).sum(1, keepdims=True) / jnp.maximum(loud.sum(1, keepdims=True), 1)
-    return (cepstrum - mean) * loud
+    return cepstrum, (total > QUIET * loudest).astype(power.dtype)
 
 
 def masked(x_BxTxC: jax.Array, key: jax.Array) -> jax.Array:
