@@ -15,7 +15,14 @@ from fdigits.config import check, choose, differing_fields, modern_result, stage
 from fdigits.console import Watch, console
 from fdigits.data import pipeline
 from fdigits.errors import UserError
-from fdigits.examples import Examples, check_reads, check_size, prepared, resolved
+from fdigits.examples import (
+    Examples,
+    check_reads,
+    check_size,
+    fingerprint,
+    prepared,
+    resolved,
+)
 from fdigits.files import atomic, held, write_arrays, write_json
 from fdigits.trained import STATISTICS, Trained, earlier, load, modern_config
 
@@ -113,7 +120,8 @@ def _needed(config: ConfigDict) -> list[str]:
 
 
 def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
-    commit = provenance.commit()  # of the code that runs: the tree may move on meanwhile
+    # Of the code that runs: the tree may move on meanwhile.
+    commit, code = provenance.commit(), provenance.code()
     task = tasks.make(config)
     examples = prepared(config, task, workdir)
     _try_out(config, task, examples, workdir)
@@ -140,6 +148,8 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
             console.print(f"going on after epoch {progress.epoch}")
         if commit not in progress.commits:
             progress.commits.append(commit)
+        if code not in progress.codes:
+            progress.codes.append(code)
         _write_history(workdir, progress)
 
         sample = jax.jit(task.samples)
@@ -190,6 +200,7 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         "hardware": provenance.hardware(),
         "versions": provenance.versions(),
         "commit": " ".join(progress.commits),  # several if it was resumed by other code
+        "fingerprints": {"data": fingerprint(examples.splits), "code": " ".join(progress.codes)},
         "metrics": figures,
         "paper": config.paper.to_dict(),
         "artifacts": artifacts,
