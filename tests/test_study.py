@@ -8,17 +8,20 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from fdigits import cells, measured, provenance, study
+from fdigits import cells, measured, provenance, study, tasks
 from fdigits.cells import cell, claim, numbered
 from fdigits.config import base
+from fdigits.data.corpus import MODALITIES
 from fdigits.errors import UserError
-from fdigits.examples import resolved
+from fdigits.examples import check_size, resolved
 from fdigits.files import Busy, held, write_arrays, write_json
 from fdigits.run import _check
+from fdigits.tasks.task import blank_batch
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.stem for path in (ROOT / "configs" / "studies").glob("*.py"))
@@ -48,6 +51,18 @@ def test_every_cell_of_every_study_is_a_config_that_may_run(name):
             assert cell_name.endswith("-speaker") == speaks
             if speaks and "image" not in cell_name and "tuned" not in cell_name:
                 assert found.data.split == "speaker"
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name != "r4_table13"])
+def test_the_embedded_data_are_enough_for_every_cell(name):
+    """Spectrograms, which take a while to draw, are enough where other recordings are."""
+    config = load(name)
+    for cell_name in config.cells:
+        found = resolved(cells.shown(config, cell_name, config.seeds[0]))
+        task = tasks.make(found)
+        check_size(found, task)
+        if set(task.reads) <= MODALITIES.keys():
+            jax.eval_shape(task.init, jax.random.key(0), blank_batch(task.reads))
 
 
 def test_a_study_knows_what_its_paper_reports():
