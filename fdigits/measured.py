@@ -114,6 +114,7 @@ def summary(study: ConfigDict, workdir: Path) -> dict:
     """What `study.json` holds."""
     cells = [_cell(study, name, workdir) for name in study.cells]
     x = {name: one.x for name, one in study.cells.items()}
+    titles = {name: one.title for name, one in study.cells.items()}
     claims = [dict(one) for one in study.claims.values()]
     groups = list(dict.fromkeys(one.group for one in study.cells.values()))
     comparisons, judged, rows = [], [], {one["name"]: one for one in cells}
@@ -124,7 +125,7 @@ def summary(study: ConfigDict, workdir: Path) -> dict:
         found = verdicts.compared(measured, own, x)
         comparisons += [_comparison(*one, measured, group) for one in found.items()]
         for one in own:
-            verdict, reason = verdicts.verdict(one, measured, found, x)
+            verdict, reason = verdicts.verdict(one, measured, found, x, titles)
             told = {"text": one["text"], "kind": one["kind"]}
             told |= {side: list(one[side]) for side in "ab"}
             judged.append(told | {"group": group, "verdict": verdict, "reason": reason})

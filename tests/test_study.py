@@ -213,7 +213,7 @@ def test_a_study_trains_each_once_and_tells_what_it_found(runs, tmp_path):
     (compared,) = found["comparisons"]
     assert compared["difference"] == pytest.approx(35 / 400) and compared["p_holm"] < 0.001
     assert [one["only_a"] for one in compared["mcnemar"]] == [35, 35]
-    assert found["claims"][0]["verdict"] == "holds"
+    assert found["claims"][0]["reason"].startswith("+8.75 points of accuracy (95 % ")
     assert json.loads((tmp_path / "study.json").read_text()) == json.loads(json.dumps(found))
     study.run_study(tiny(), tmp_path)
     assert runs.done == ALL  # all were found again
