@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from fdigits.report import statistics
-from fdigits.report.artifacts import Run
 from fdigits.report.statistics import Effect
 
 LEVEL = 0.05
@@ -38,12 +37,18 @@ class Items:
         return self.label_N == self.predicted_N
 
     @classmethod
-    def of(cls, run: Run) -> "Items":
-        """Those of a classifier's run."""
-        order = np.argsort(run.id_N, kind="stable")
-        seen = {name: _named(ids, run.id_N)[order] for name, ids in run.seen().items()}
-        ids = run.id_N[order]
-        return cls(ids, run.label_N[order], run.predicted_N[order], seen or {"item": ids})
+    def of(
+        cls,
+        id_N: np.ndarray,
+        label_N: np.ndarray,
+        predicted_N: np.ndarray,
+        sources: Mapping[str, np.ndarray],
+    ) -> "Items":
+        """Those of a run, in any order."""
+        order = np.argsort(id_N, kind="stable")
+        seen = {name: _named(key_N, id_N)[order] for name, key_N in sources.items()}
+        ids = id_N[order]
+        return cls(ids, label_N[order], predicted_N[order], seen or {"item": ids})
 
 
 Cell = Mapping[int, Items]  # by seed
