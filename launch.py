@@ -1,4 +1,4 @@
-"""Runs the experiment of a config file.
+"""Runs the experiment, or the search, of a config file.
 
 python launch.py --config=configs/hybrid.py [--workdir=DIR] [--config.field=value ...]
 """
@@ -33,7 +33,13 @@ def main(arguments: list[str]) -> None:
 
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     config = CONFIG.value
-    run(config, path_of(WORKDIR.value or f"runs/{config.name}"))
+    workdir = path_of(WORKDIR.value or f"runs/{config.name}")
+    if "space" in config:
+        from fdigits.search import search
+
+        search(config, workdir)
+    else:
+        run(config, workdir)
 
 
 flags.mark_flag_as_required("config")
