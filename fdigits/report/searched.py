@@ -47,7 +47,7 @@ def flags(trial: dict) -> str:
 def header(summary: dict) -> list[str]:
     fields = dict.fromkeys(name for trial in summary["trials"] for name in trial["fields"])
     score = f"validation {HEADINGS.get(summary['monitor'], summary['monitor'])}"
-    return ["trial", *fields, score, "epochs", "seconds", "state"]
+    return ["trial", *fields, score, "epochs done", "seconds", "state"]
 
 
 def cells(summary: dict, trial: dict) -> list[str]:
