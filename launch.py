@@ -1,4 +1,4 @@
-"""Runs the experiment, or the search, of a config file.
+"""Runs the experiment, the study or the search of a config file.
 
 python launch.py --config=configs/hybrid.py [--workdir=DIR] [--config.field=value ...]
 """
@@ -30,16 +30,18 @@ def main(arguments: list[str]) -> None:
 
     from fdigits.files import path_of
     from fdigits.run import run
+    from fdigits.study import run_study
 
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     config = CONFIG.value
     workdir = path_of(WORKDIR.value or f"runs/{config.name}")
     if "space" in config:
-        from fdigits.search import search
+        from fdigits.search import search  # needs Optuna
 
         search(config, workdir)
     else:
-        run(config, workdir)
+        start = run_study if "cells" in config else run
+        start(config, workdir)
 
 
 flags.mark_flag_as_required("config")

@@ -15,7 +15,14 @@ from fdigits.config import check, choose, differing_fields, modern_result, stage
 from fdigits.console import Watch, console
 from fdigits.data import pipeline
 from fdigits.errors import UserError
-from fdigits.examples import Examples, check_reads, check_size, prepared, resolved
+from fdigits.examples import (
+    Examples,
+    check_reads,
+    check_size,
+    fingerprint,
+    prepared,
+    resolved,
+)
 from fdigits.files import atomic, held, write_arrays, write_json
 from fdigits.trained import STATISTICS, Trained, earlier, load, modern_config
 
@@ -28,25 +35,31 @@ WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 AfterEpoch = Callable[[dict], None]  # is given the epoch's row of `metrics.jsonl`
 
 
-def run(config: ConfigDict, workdir: Path, after_epoch: AfterEpoch = lambda row: None) -> dict:
+def run(
+    config: ConfigDict,
+    workdir: Path,
+    page: bool = True,
+    after_epoch: AfterEpoch = lambda row: None,
+) -> dict:
     """Trains, or goes on, or finds it finished; returns what `result.json` holds.
 
     Args:
+      page: whether the report is drawn.
       after_epoch: called when an epoch of the last stage is kept; what it raises ends the run,
         which can go on from there.
     """
     _check(config)
     config = resolved(config)
     with held(workdir):
-        return _run(config, workdir, after_epoch)
+        return _run(config, workdir, page, after_epoch)
 
 
-def _run(config: ConfigDict, workdir: Path, after_epoch: AfterEpoch) -> dict:
-    _refuse_other(workdir, config)
+def _run(config: ConfigDict, workdir: Path, page: bool, after_epoch: AfterEpoch) -> dict:
+    refuse_other(workdir, config)
     _check_sizes(config, workdir)
     for name in stage_order(config):
         console.print(f"stage {name}")
-        run(stage_config(config, name), workdir / name)
+        run(stage_config(config, name), workdir / name, page)
     if result := _finished(workdir):
         console.print(f"{workdir} is finished; this is its result:")
         if made := evaluate.remake(workdir, Path(config.data.dir), Path(config.data.cache)):
@@ -54,7 +67,7 @@ def _run(config: ConfigDict, workdir: Path, after_epoch: AfterEpoch) -> dict:
     else:
         result = _train_and_test(config, workdir, after_epoch)
         write_json(workdir / RESULT, result)
-    _show(result, workdir)
+    _show(result, workdir, page)
     return result
 
 
@@ -121,7 +134,8 @@ def _needed(config: ConfigDict) -> list[str]:
 
 
 def _train_and_test(config: ConfigDict, workdir: Path, after_epoch: AfterEpoch) -> dict:
-    commit = provenance.commit()  # of the code that runs: the tree may move on meanwhile
+    # Of the code that runs: the tree may move on meanwhile.
+    commit, code = provenance.commit(), provenance.code()
     task = tasks.make(config)
     examples = prepared(config, task, workdir)
     _try_out(config, task, examples, workdir)
@@ -148,6 +162,8 @@ def _train_and_test(config: ConfigDict, workdir: Path, after_epoch: AfterEpoch) 
             console.print(f"going on after epoch {progress.epoch}")
         if commit not in progress.commits:
             progress.commits.append(commit)
+        if code not in progress.codes:
+            progress.codes.append(code)
         _write_history(workdir, progress)
 
         sample = jax.jit(task.samples)
@@ -202,6 +218,7 @@ def _train_and_test(config: ConfigDict, workdir: Path, after_epoch: AfterEpoch) 
         "hardware": provenance.hardware(),
         "versions": provenance.versions(),
         "commit": " ".join(progress.commits),  # several if it was resumed by other code
+        "fingerprints": {"data": fingerprint(examples.splits), "code": " ".join(progress.codes)},
         "metrics": figures,
         "paper": config.paper.to_dict(),
         "artifacts": artifacts,
@@ -254,7 +271,12 @@ def _protocol(config: ConfigDict) -> str:
     return split + (", test part validates" if config.protocol == "paper" else "")
 
 
-def _refuse_other(workdir: Path, config: ConfigDict) -> None:
+def refuse_other(workdir: Path, config: ConfigDict) -> None:
+    """Refuses a folder in which something else was trained.
+
+    Raises:
+      UserError: its config is another, or none; names the fields.
+    """
     file = workdir / "config.json"
     if not file.exists() or _is_lost(file, workdir):
         return
@@ -333,9 +355,11 @@ def _write_history(workdir: Path, progress: train.Progress) -> None:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in progress.history))
 
 
-def _show(result: dict, workdir: Path) -> None:
-    """Result table, and the report where its libraries are installed."""
+def _show(result: dict, workdir: Path, page: bool) -> None:
+    """Result table, and the report where it is wanted and its libraries are installed."""
     console.print(report.table([result]))
+    if not page:
+        return
     libraries = ("matplotlib", "sklearn", "scipy", "PIL")
     if missing := [name for name in libraries if not importlib.util.find_spec(name)]:
         console.print(f"no report with figures: {', '.join(missing)} not installed")

@@ -54,7 +54,11 @@ JOURNAL = "trials.log"
 def trained(config: ConfigDict, folder: Path, report: Report) -> float:
     """The validation score of an ordinary run's chosen weights."""
     name = config.monitor
-    result = run(config, folder, lambda row: report(row["epoch"], row["validation"][name]))
+
+    def after_epoch(row: dict) -> None:
+        report(row["epoch"], row["validation"][name])
+
+    result = run(config, folder, page=False, after_epoch=after_epoch)
     return result["metrics"]["validation"][name]
 
 

@@ -1,29 +1,27 @@
-"""R0's grid search over its ImageNet_CNN or AudioNet_CNN (R0, Section 2.4).
+"""R0's grid search of its models with convolutions (R0, Section 2.4).
 
-python launch.py --config=configs/searches/r0_grid.py[:DATA][,system=audio]
+python launch.py --config=configs/searches/r0_grid.py[:DATA][,model=image] [--config.space.epochs=N,]
 
-Reported: CNN layers "2 or 3", filters "32,64,128...", learning rate 1e-3 to 1e-5, epochs 10 to 100;
-the best accuracy is chosen. Its chosen image model is (32, 64), 1e-3, 10 epochs; its audio model
-(32, 64), 1e-4, 100 epochs.
-The paper does not list the points of its grid: here two layers or three, each with as many filters
-as the one before or twice as many, up to 128; early stopping cuts what no longer learns. The score
-is the validation part's; the paper does not say of which part its "best accuracy" is.
-Several processes started with the same command share the trials.
+The ranges are R0's: 2 or 3 convolutions, whose first has 32, 64 or 128 filters and each further one
+twice as many; a learning rate of 1e-3, 1e-4 or 1e-5; 10, 30 or 100 epochs, which early stopping
+cuts. MODEL: hybrid (the default), image, audio. R0 chose (32, 64) and 1e-3 for pictures and for
+both, 1e-4 for recordings. The score is the validation part's; R0 does not say of which part its
+"best accuracy" is. Several processes started with the same command share the trials.
 """
 
-from configs import audio, image
+from configs import audio, hybrid, image
 from fdigits.config import choose, parse_arg, search
 
-FILTERS = ((32, 64), (64, 64), (64, 128), (32, 32, 64), (32, 64, 64), (32, 64, 128))
+FILTERS = ((32, 64), (64, 128), (128, 256), (32, 64, 128), (64, 128, 256), (128, 256, 512))
 
 
 def get_config(arg: str = ""):
-    choice = parse_arg(arg, data="bundled", system="image")
-    system = choose(choice["system"], dict(image=image, audio=audio), "system")
+    choice = parse_arg(arg, data="bundled", model="hybrid")
+    model = choose(choice["model"], dict(hybrid=hybrid, image=image, audio=audio), "model")
     space = dict(
         model=dict(filters=FILTERS),
         optimizer=dict(learning_rate=(1e-3, 1e-4, 1e-5)),
         epochs=(10, 30, 100),
     )
-    base = system.get_config(choice["data"])
+    base = model.get_config(choice["data"])
     return search(f"r0_grid-{base.name}", base, space, sampler="grid")
