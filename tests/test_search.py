@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from fdigits.config import base
+from fdigits.cells import load
+from fdigits.config import CLASSIFIER, base
 from fdigits.config import search as searching
 from fdigits.errors import UserError
 
 pytest.importorskip("optuna")
-from fdigits.search import search
+from fdigits.search import planned, search, spanned
 
 ROOT = Path(__file__).parents[1]
 SPACE = dict(model=dict(filters=((8,), (8, 16))), optimizer=dict(learning_rate=(1e-3, 1e-2)))
@@ -150,6 +151,28 @@ def test_a_database_is_shared_by_machines_that_share_no_folder(tmp_path):
     here = search(made, tmp_path / "here", score)["trials"]
     assert Counter(row["state"] for row in here) == {"complete": 8}
     assert len(asked(tmp_path / "here")) == 1 and len(asked(tmp_path / "there")) == 7
+
+
+def test_a_real_trial_is_an_ordinary_run_scored_by_its_validation_part(tmp_path):
+    model = dict(CLASSIFIER, name="image", filters=(2,), width=8)
+    small = base("small", "digits", model=model)
+    small.update(
+        data=dict(limit=60), epochs=2, batch_size=20, chunk=3, optimizer=dict(learning_rate=0.01)
+    )
+    grid = searching("small", small, dict(epochs=(2,)), "grid", pruner="hyperband")
+    (trial,) = search(grid, tmp_path)["trials"]
+    rows = (tmp_path / trial["run"] / "metrics.jsonl").read_text().splitlines()
+    validation = [json.loads(row)["validation"]["accuracy"] for row in rows]
+    assert trial["epochs"] == 2 and trial["score"] == pytest.approx(max(validation))
+    assert json.loads((tmp_path / trial["run"] / "result.json").read_text())["epochs"] == 2
+    assert not (tmp_path / trial["run"] / "report.html").exists()
+
+
+@pytest.mark.parametrize("place", ["r0_grid.py", "r0_grid.py:model=audio", "tune.py:image"])
+def test_searches_of_configs_are_sound(place):
+    made = load(f"configs/searches/{place}")
+    points = planned(made, spanned(made.base, made.space))
+    assert len(points) == (54 if made.sampler == "grid" else 30)
 
 
 @pytest.mark.parametrize(

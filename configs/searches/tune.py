@@ -5,14 +5,13 @@ python launch.py --config=configs/searches/tune.py[:SYSTEM[:ARGUMENT]] [--config
 SYSTEM is a config file's name and ARGUMENT its argument: `hybrid:mnist_fsdd,audio=lstm`.
 """
 
-import importlib
-
+from fdigits.cells import load
 from fdigits.config import search
 
 
 def get_config(arg: str = ""):
     system, _, argument = (arg or "hybrid").partition(":")
-    base = importlib.import_module(f"configs.{system}").get_config(argument)
+    base = load(f"configs/{system}.py:{argument}")
     space = dict(
         model=dict(dropout=dict(low=0.0, high=0.7)),
         optimizer=dict(
