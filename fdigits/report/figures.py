@@ -1,7 +1,7 @@
 """Pictures of the data and of single runs: arrays in, matplotlib figure out."""
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import matplotlib
 import numpy as np
@@ -159,7 +159,8 @@ def scalars(histories: dict[str, History]) -> list[str]:
 
 def pooled(histories: list[History]) -> tuple[History, History, History]:
     """Mean, lowest and highest of each figure over several runs, as far as all of them go."""
-    names = scalars({str(number): rows for number, rows in enumerate(histories)})
+    each = [scalars({"": rows}) for rows in histories]
+    names = [name for name in each[0] if all(name in some for some in each)]
     epochs = list(zip(*histories, strict=False))
 
     def over(fold: Callable) -> History:
@@ -175,7 +176,9 @@ def pooled(histories: list[History]) -> tuple[History, History, History]:
 
 @matplotlib.rc_context(STYLE)
 def curves(
-    histories: dict[str, History], loss: str = "", bands: dict[str, tuple[History, History]] = NONE
+    histories: dict[str, History],
+    loss: str = "",
+    bands: Mapping[str, tuple[History, History]] = NONE,
 ) -> Figure:
     """A panel for each of `scalars` over epochs: train (dashed), validation (solid), by run.
 
@@ -224,7 +227,7 @@ def _panel(
     histories: dict[str, History],
     name: str,
     loss: str,
-    bands: dict[str, tuple[History, History]],
+    bands: Mapping[str, tuple[History, History]],
 ) -> None:
     """The lines of one figure, of the runs that have it."""
     values = [row[part].get(name) for rows in histories.values() for row in rows for part in PARTS]

@@ -255,9 +255,7 @@ def _html(block: Block) -> str:
         case Claims(rows):
             return f'<ul class="claims">{"".join(_claim(*row) for row in rows)}</ul>'
         case Code(title, text):
-            return (
-                f"<p><strong>{html.escape(title)}</strong></p><pre>{html.escape(text)}</pre>"
-            )
+            return f"<p><strong>{html.escape(title)}</strong></p><pre>{html.escape(text)}</pre>"
         case Beside(blocks):
             columns = "".join(f"<div>{_html(block)}</div>" for block in blocks)
             return f'<div class="beside">{columns}</div>'
