@@ -218,7 +218,11 @@ def _train_and_test(config: ConfigDict, workdir: Path, after_epoch: AfterEpoch) 
         "hardware": provenance.hardware(),
         "versions": provenance.versions(),
         "commit": " ".join(progress.commits),  # several if it was resumed by other code
-        "fingerprints": {"data": fingerprint(examples.splits), "code": " ".join(progress.codes)},
+        # The training part's corpora may also hold what stages drew.
+        "fingerprints": {
+            "data": fingerprint(examples.splits["test"].corpora),
+            "code": " ".join(progress.codes),
+        },
         "metrics": figures,
         "paper": config.paper.to_dict(),
         "artifacts": artifacts,

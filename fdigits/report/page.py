@@ -201,7 +201,7 @@ def unable(what: str, error: Exception) -> Note:
     return Note(f"{told}.")
 
 
-def _markdown(block: Block) -> str:
+def markdown(block: Block) -> str:
     match block:
         case Heading(text):
             return f"## {text}"
@@ -220,7 +220,7 @@ def _markdown(block: Block) -> str:
         case Code(title, text):
             return f"**{title}**\n\n```\n{text}\n```"
         case Beside(blocks):
-            return "\n\n".join(map(_markdown, blocks))
+            return "\n\n".join(map(markdown, blocks))
 
 
 def _html(block: Block) -> str:
@@ -295,7 +295,7 @@ def publish(title: str, blocks: list[Block], out: Path) -> Path:
     first, *rest = sections(blocks)
     with atomic(out / "report.md") as temporary:
         kept = [*first, *(block for section in rest for block in section)]
-        text = "\n\n".join([f"# {title}", *map(_markdown, kept)])
+        text = "\n\n".join([f"# {title}", *map(markdown, kept)])
         temporary.write_text(text + "\n", encoding="utf-8")
     with atomic(out / "report.html") as temporary:
         folded = [f"<details>{''.join(map(_html, section))}</details>" for section in rest]
