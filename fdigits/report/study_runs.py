@@ -10,7 +10,7 @@ from fdigits.errors import UserError
 from fdigits.report import artifacts, attention, build, comparison, figures, fusion, words
 from fdigits.report.artifacts import Run
 from fdigits.report.page import Block, Heading, Note, Picture
-from fdigits.report.study_tables import done, titled
+from fdigits.report.study_tables import done, groups, titled
 from fdigits.report.style import RUNS
 
 CLASSIFYING = ("classify", "recognise")
@@ -36,7 +36,9 @@ def of_runs(study: dict, folder: Path) -> Iterator[Block]:
         return
     yield from curves(here)
     yield from confusions(here)
-    yield from of_one_seed({title: found[0] for title, found in here.items()})
+    alike = [[title for title, cell in titled(study).items() if cell["group"] == group]
+             for group in groups(study)]  # fmt: skip
+    yield from of_one_seed({title: found[0] for title, found in here.items()}, alike)
 
 
 def curves(paths: dict[str, list[Path]]) -> Iterator[Block]:
@@ -66,8 +68,8 @@ def _curves(task: str, loss: str, paths: dict[str, list[Path]], tag: str) -> Pic
     bands = {title: (low, high) for title, (_, low, high) in each.items() if len(paths[title]) > 1}
     names = figures.scalars(means)
     caption = (
-        f"{', '.join(names)} over epochs, as far as all seeds go: the mean of training (dashed) and "
-        "of validation (solid), which the band holds of each seed."
+        f"{', '.join(names)} over epochs, as far as all seeds go: the mean of training (dashed) "
+        "and of validation (solid), in a band that holds each seed's."
     )
     figure = partial(figures.curves, means, loss, bands)
     return Picture(f"curves_{tag}", figure, f"Learning curves: {task}", caption, 720)
@@ -89,8 +91,12 @@ def confusions(paths: dict[str, list[Path]]) -> Iterator[Block]:
             )
 
 
-def of_one_seed(paths: dict[str, Path]) -> Iterator[Block]:
-    """Errors in common, attention, embeddings, drawn digits of the first seed that is done."""
+def of_one_seed(paths: dict[str, Path], alike: list[list[str]]) -> Iterator[Block]:
+    """Errors in common, attention, embeddings, drawn digits of the first seed that is done.
+
+    Args:
+      alike: the systems of each group, which are compared with each other alone.
+    """
     runs = {}
     for title, path in paths.items():
         try:
@@ -99,24 +105,22 @@ def of_one_seed(paths: dict[str, Path]) -> Iterator[Block]:
             yield Note(f"{title}: {error}.")
     few = dict([*runs.items()][:DRAWN])
     yield from build.samples(few)
-    classifiers = {
-        title: run for title, run in runs.items() if run.classifies and run.task in CLASSIFYING
-    }
-    groups = [group for group in comparison.same_test(classifiers, apart=True) if len(group) > 1]
-    for number, group in enumerate(groups, 1):
-        yield Heading("Errors in common, of one seed: " + ", ".join(group))
-        yield from comparison.shared_errors(group, f"_{number}")
-    yield from attention.looks({title: run for title, run in few.items() if title in classifiers})
-    yield from fusion.weights({title: run for title, run in few.items() if title in classifiers})
-    yield from _of_other_tasks(few)
-    yield from build.maps(few)
-    if len(few) < len(runs):
-        yield Note(
-            f"Drawn of {DRAWN} systems; of each other: python -m fdigits.report RUN --out DIR."
-        )
-
-
-def _of_other_tasks(runs: dict[str, Run]) -> Iterator[Block]:
-    others = {title: run for title, run in runs.items() if run.task not in CLASSIFYING}
+    for number, titles in enumerate(alike):
+        some = {title: run for title, run in runs.items() if title in titles and _scores(run)}
+        for tag, group in enumerate(comparison.same_test(some, apart=True)):
+            if len(group) > 1:
+                yield Heading("Errors in common, of one seed: " + ", ".join(group))
+                yield from comparison.shared_errors(group, f"_{number}_{tag}")
+    scored = {title: run for title, run in few.items() if _scores(run)}
+    yield from attention.looks(scored)
+    yield from fusion.weights(scored)
+    others = {title: run for title, run in few.items() if title not in scored}
     for blocks in build.own_blocks(others, apart=True).values():
         yield from blocks
+    yield from build.maps(few)
+    if len(few) < len(runs):
+        yield Note(f"Drawn of {DRAWN} systems; of another: python -m fdigits.report RUN --out DIR.")
+
+
+def _scores(run: Run) -> bool:
+    return run.classifies and run.task in CLASSIFYING

@@ -155,17 +155,8 @@ def compared(study: dict) -> Iterator[Block]:
         return
     yield Heading("Differences tested")
     rows = [_comparison(one, titles) for one in study["comparisons"]]
-    header = [
-        "A",
-        "B",
-        "A − B, points",
-        "95% interval",
-        "p",
-        "p by Holm",
-        "only A right",
-        "only B right",
-        "group",
-    ]
+    header = ["A", "B", "A − B, points", "95% interval", "p", "p by Holm"]
+    header += ["only A right", "only B right", "group"]
     yield Grid(header, rows, range(2, 8))
     methods = sorted({one["method"] for one in study["comparisons"] if one.get("method")})
     told = f"{'; '.join(methods)}. " if methods else ""
@@ -177,17 +168,18 @@ def compared(study: dict) -> Iterator[Block]:
 
 def _comparison(one: dict, titles: dict[str, str]) -> list[str]:
     found = [titles.get(one[side], one[side]) for side in "ab"]
-    points = "–" if one["difference"] is None else f"{100 * one['difference']:+.2f}"
-    ends = (
-        "–"
-        if None in (one["interval"] or [None])
-        else " to ".join(f"{100 * end:+.2f}" for end in one["interval"])
-    )
-    items = [
-        ", ".join(str(seed[side]) for seed in one["mcnemar"]) or "–"
-        for side in ("only_a", "only_b")
-    ]
-    return [*found, points, ends, _p(one["p"]), _p(one["p_holm"]), *items, one["group"]]
+    ends = one["interval"] or [None]
+    span = "–" if None in ends else " to ".join(map(_points, ends))
+    tests = [_p(one["p"]), _p(one["p_holm"])]
+    items = [", ".join(str(seed[side]) for seed in one["mcnemar"]) or "–" for side in ONLY]
+    return [*found, _points(one["difference"]), span, *tests, *items, one["group"]]
+
+
+ONLY = ("only_a", "only_b")
+
+
+def _points(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:+.2f}"
 
 
 def _p(value: float | None) -> str:
