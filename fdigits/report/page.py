@@ -45,7 +45,7 @@ th[tabindex] { cursor: pointer; }
 th[aria-sort=ascending]::after { content: " ↑"; }
 th[aria-sort=descending]::after { content: " ↓"; }
 .claims { list-style: none; margin: 0 0 1rem; padding: 0; font-size: .93rem; line-height: 1.35; }
-.claims li { display: grid; grid-template-columns: 6.4rem 1fr; padding: .3rem 0;
+.claims li { display: grid; grid-template-columns: 6.6rem 1fr; gap: .4rem; padding: .3rem 0;
   border-bottom: 1px solid #e4e4e4; }
 .claims small { color: #555; }
 .claims .holds { color: #00694d; } .claims .fails { color: #b04a00; }

@@ -20,6 +20,7 @@ from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic, path_of, write_json
 from fdigits.report import reported, words
 from fdigits.report.page import (
+    VERDICTS,
     Beside,
     Block,
     Claims,
@@ -127,13 +128,10 @@ def facts(study: dict) -> list[str]:
     told += f" ({', '.join(each)})" if len(each) > 1 else ""
     lines = [f"{told}, {seeds}; {len(runs)} runs, {', '.join(states)}."]
     if verdicts := [claim["verdict"] for claim in study["claims"]]:
-        counts = [f"{verdicts.count(verdict)} {word}" for verdict, word in VERDICT_WORDS.items()
-                  if verdict in verdicts]  # fmt: skip
-        lines.append(f"Of {len(verdicts)} claims {', '.join(counts)}.")
+        counts = {verdict: verdicts.count(verdict) for verdict in VERDICTS}
+        told = [f"{verdict}: {number}" for verdict, number in counts.items() if number]
+        lines.append(f"Claims: {len(verdicts)}; {', '.join(told)}.")
     return lines + ([study["notes"]] if study.get("notes") else [])
-
-
-VERDICT_WORDS = {"holds": "hold", "fails": "fail", "undecided": "are undecided"}
 
 
 def dots(study: dict) -> Iterator[Picture]:

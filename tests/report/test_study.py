@@ -111,7 +111,7 @@ def test_the_first_screen_tells_what_was_asked_and_every_verdict(page):
     first = text[: text.index("<table")]
     assert "R0 Table 7: 4 systems (paper&#x27;s split, unseen speakers), seeds 0, 1" in first
     assert "8 runs, 6 done, 1 failed, 1 missing" in first
-    assert "Of 3 claims 1 hold, 1 fail, 1 are undecided." in first and "A note." in first
+    assert "Claims: 3; holds: 1, fails: 1, undecided: 1." in first and "A note." in first
     for verdict, sign in (("holds", "✓"), ("fails", "✗"), ("undecided", "?")):
         assert f'<b class="{verdict}">{sign} {verdict}</b>' in first
     assert "More is &lt;b&gt;more" in first and 'alt="Measured and reported"' in first
