@@ -163,9 +163,7 @@ def check(config: ConfigDict) -> None:
         choose(one.kind, dict.fromkeys(KINDS), f"claims.{name}.kind")
         for other in (*one.a, *one.b):
             choose(other, config.cells, f"claims.{name}: cell")
-    known = {one.folder for one in _all(config)} | {*config.cells}
-    for wanted in filter(None, config.only.split(",")):
-        choose(wanted, dict.fromkeys(known), "only: cell")
+    _only(config)
 
 
 def cells(config: ConfigDict) -> list[Training]:
@@ -175,8 +173,18 @@ def cells(config: ConfigDict) -> list[Training]:
       UserError: a config that is none, or a field that it does not have.
     """
     check(config)
-    only = {*filter(None, config.only.split(","))}
+    only = _only(config)
     return [one for one in _all(config) if not only or only & {one.cell, one.folder}]
+
+
+def _only(config: ConfigDict) -> set[str]:
+    """The runs, "image_cnn" or "image_cnn/seed_0", whose cells `config.only` names."""
+    found, seeds = set(), {f"seed_{seed}": f"/seed_{seed}" for seed in config.seeds} | {"": ""}
+    for wanted in filter(None, config.only.split(",")):
+        name, _, seed = wanted.partition("/")
+        one = choose(name, dict(config.cells.items()), "only: cell")
+        found.add((one.of.partition("/")[0] or name) + choose(seed, seeds, "only: seed"))
+    return found
 
 
 def _all(config: ConfigDict) -> Iterator[Training]:

@@ -165,9 +165,7 @@ def _cell(study: ConfigDict, name: str, workdir: Path) -> dict:
         "overrides": overrides,
         "of": one.of,
         "command": first.command,
-        "reported": _reported(
-            shown(study, name, study.seeds[0]), one.test_items or study.test_items
-        ),
+        "reported": _reported(shown(study, name, study.seeds[0]), items),
         "runs": runs,
         "done": len(done),
         "mean": {metric: float(np.mean(found)) for metric, found in values.items()},

@@ -81,9 +81,17 @@ def run_study(config: ConfigDict, workdir: Path) -> dict:
     found = _write(config, workdir)
     _show(found, workdir)
     if failed:
-        told = "; ".join(f"{folder}: {reason}" for folder, reason in failed.items())
-        raise UserError(f"{len(failed)} of {len(plan)} runs in {workdir} failed: {told}")
+        told = f"{len(failed)} of {len(plan)} runs in {workdir} failed"
+        raise UserError(f"{told}: {_reasons(failed)}")
     return found
+
+
+def _reasons(failed: dict[str, str]) -> str:
+    """Each reason once, after the runs that it is of."""
+    folders: dict[str, list[str]] = {}
+    for folder, reason in failed.items():
+        folders.setdefault(reason, []).append(folder)
+    return "; ".join(f"{', '.join(some)}: {reason}" for reason, some in folders.items())
 
 
 def _done(one: Training, study: ConfigDict, workdir: Path, started: float, told: str) -> State:
