@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,73 +23,87 @@ NO_RUNS = (
 )
 
 
+class Kept(NamedTuple):
+    """What the page reads of a run that is done."""
+
+    path: Path
+    config: dict
+    test: dict  # its figures of the test part
+    history: figures.History
+
+
 def of_runs(study: dict, folder: Path) -> Iterator[Block]:
     """What the runs' folders let draw: curves and confusions of all seeds, the rest of one."""
-    paths = {
-        title: [folder / run["workdir"] for run in done(cell)]
-        for title, cell in titled(study).items()
-    }
-    here = {title: [path for path in found if path.is_dir()] for title, found in paths.items()}
-    here = {title: found for title, found in here.items() if found}
-    if not here:
-        if any(paths.values()):
+    kept: dict[str, list[Kept]] = {}
+    for title, cell in titled(study).items():
+        for path in (folder / run["workdir"] for run in done(cell)):
+            if not path.is_dir():
+                continue
+            try:
+                kept.setdefault(title, []).append(_read(path))
+            except UserError as error:
+                yield Note(f"{title}: {error}.")
+    if not kept:
+        if any(map(done, study["cells"])):
             yield Note(NO_RUNS)
         return
-    yield from curves(here)
-    yield from confusions(here)
+    yield from curves(kept)
+    yield from confusions(kept)
     alike = [[title for title, cell in titled(study).items() if cell["group"] == group]
              for group in groups(study)]  # fmt: skip
-    yield from of_one_seed({title: found[0] for title, found in here.items()}, alike)
+    yield from of_one_seed({title: runs[0].path for title, runs in kept.items()}, alike)
 
 
-def curves(paths: dict[str, list[Path]]) -> Iterator[Block]:
-    """Learning curves, a figure for each task and few enough cells."""
+def _read(path: Path) -> Kept:
+    return Kept(
+        path,
+        artifacts.read_config(path / "config.json"),
+        artifacts.read_result(path / "result.json")["metrics"]["test"],
+        artifacts.read_history(path / "metrics.jsonl"),
+    )
+
+
+def curves(kept: dict[str, list[Kept]]) -> Iterator[Block]:
+    """Learning curves, a figure for each task and loss, and few enough lines in each."""
     yield Heading("Learning curves")
-    tasks: dict[tuple[str, str], dict[str, list[Path]]] = {}
-    for title, found in paths.items():
-        config = artifacts.read_config(found[0] / "config.json")
-        loss = build.BOUNDS.get(config["task"]) or build.LOSSES.get(
-            config.get("loss", ""), "cross-entropy"
-        )
-        tasks.setdefault(
-            (config["task"], loss if config["task"] in (*CLASSIFYING, *build.BOUNDS) else ""), {}
-        )[title] = found
-    for (task, loss), some in tasks.items():
-        for start in range(0, len(some), LINES):
-            part = dict([*some.items()][start : start + LINES])
-            yield _curves(task, loss, part, f"{words.slug(f'{task} {loss}')}_{start // LINES + 1}")
+    alike: dict[tuple[str, str], list[str]] = {}
+    for title, (first, *_) in kept.items():
+        alike.setdefault((first.config["task"], _loss(first.config)), []).append(title)
+    for (task, loss), titles in alike.items():
+        for start in range(0, len(titles), LINES):
+            some = {title: kept[title] for title in titles[start : start + LINES]}
+            yield _curves(task, loss, some, f"{words.slug(f'{task} {loss}')}_{start // LINES + 1}")
 
 
-def _curves(task: str, loss: str, paths: dict[str, list[Path]], tag: str) -> Picture:
-    each = {
-        title: figures.pooled([artifacts.read_history(path / "metrics.jsonl") for path in found])
-        for title, found in paths.items()
-    }
+def _loss(config: dict) -> str:
+    task = config["task"]
+    named = build.LOSSES.get(config.get("loss", ""), "cross-entropy")
+    return build.BOUNDS.get(task, named if task in CLASSIFYING else "")
+
+
+def _curves(task: str, loss: str, kept: dict[str, list[Kept]], tag: str) -> Picture:
+    each = {title: figures.pooled([run.history for run in runs]) for title, runs in kept.items()}
     means = {title: mean for title, (mean, _, _) in each.items()}
-    bands = {title: (low, high) for title, (_, low, high) in each.items() if len(paths[title]) > 1}
-    names = figures.scalars(means)
+    bands = {title: ends for title, (_, *ends) in each.items() if len(kept[title]) > 1}
     caption = (
-        f"{', '.join(names)} over epochs, as far as all seeds go: the mean of training (dashed) "
-        "and of validation (solid), in a band that holds each seed's."
+        f"{', '.join(figures.scalars(means))} over epochs, as far as all seeds go: the mean of "
+        "training (dashed) and of validation (solid), in a band that holds each seed's."
     )
     figure = partial(figures.curves, means, loss, bands)
     return Picture(f"curves_{tag}", figure, f"Learning curves: {task}", caption, 720)
 
 
-def confusions(paths: dict[str, list[Path]]) -> Iterator[Block]:
+def confusions(kept: dict[str, list[Kept]]) -> Iterator[Block]:
     yield Heading("Confusion matrices over all seeds")
-    for title, found in paths.items():
-        tests = [artifacts.read_result(path / "result.json")["metrics"]["test"] for path in found]
-        counts = [np.array(test["confusion"]) for test in tests if "confusion" in test]
+    for title, runs in kept.items():
+        counts = [np.array(run.test["confusion"]) for run in runs if "confusion" in run.test]
         if counts:
             caption = (
                 f"Test items of {len(counts)} seeds, a row per true digit; shade: an error's share "
                 "of its row."
             )
-            figure = partial(figures.confusion, sum(counts))
-            yield Picture(
-                f"confusion_{words.slug(title)}", figure, f"Confusion of {title}", caption, 520
-            )
+            figure, name = partial(figures.confusion, sum(counts)), f"confusion_{words.slug(title)}"
+            yield Picture(name, figure, f"Confusion of {title}", caption, 520)
 
 
 def of_one_seed(paths: dict[str, Path], alike: list[list[str]]) -> Iterator[Block]:

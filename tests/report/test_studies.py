@@ -6,7 +6,7 @@ import pytest
 
 from fdigits.errors import UserError
 from fdigits.report import studies
-from tests.report.test_study import made_up
+from tests.report.test_study_page import made_up
 
 ROOT = Path(__file__).parents[2]
 PLACE = "Before.\n\n<!-- study one -->\n<!-- end of study -->\n\nAfter.\n"

@@ -185,3 +185,17 @@ def test_what_is_no_study_is_told(tmp_path):
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
         study.write(tmp_path)
+
+
+def test_a_run_that_cannot_be_read_is_a_line_and_the_others_are_drawn(page, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(page.parent, folder)
+    (folder / "image/seed_0/metrics.jsonl").write_text("{")
+    (folder / "hybrid/seed_0/predictions.npz").write_bytes(b"no zip")
+    for name in ("embeddings.npz",):
+        for file in folder.glob(f"*/*/{name}"):
+            file.unlink()  # their maps take seconds
+    text = study.write(folder).read_text()
+    assert "image/seed_0/metrics.jsonl line 1 is no epoch" in text
+    assert "hybrid/seed_0/predictions.npz cannot be read" in text
+    assert "Confusion of Both (paper&#x27;s split)" in text
