@@ -23,6 +23,8 @@ body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; 
   background: #fff; max-width: 1080px; margin: 1.2rem auto 3rem; padding: 0 1.25rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .6rem; }
 h2 { font-size: 1.1rem; margin: 0; display: inline; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .5rem; }
+p, li, h1, h2, h3, summary { overflow-wrap: anywhere; }
 ul { margin: 0 0 .6rem; padding-left: 1.2rem; }
 p, figcaption { max-width: 46rem; }
 details { border-top: 1px solid #ddd; }
@@ -32,6 +34,7 @@ summary { cursor: pointer; padding: .7rem 0; }
   gap: 1rem 2rem; align-items: start; }
 .beside figure { margin: .4rem 0; }
 .beside img { max-width: 100%; max-height: 400px; width: auto; min-width: 0; margin: 0; }
+.beside:has(.claims) img { max-height: none; }
 table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums;
   margin: .8rem 0; }
 figcaption, .note { color: #555; font-size: .87rem; line-height: 1.45; }
@@ -41,6 +44,7 @@ th { border-bottom: 2px solid #999; font-weight: 600; vertical-align: bottom; }
 td.number, th.number { text-align: right; }
 td.number { white-space: nowrap; }
 th:first-child, td:first-child { position: sticky; left: 0; background: #fff; padding-left: 0; }
+td:first-child { min-width: 6.5rem; }
 th[tabindex] { cursor: pointer; }
 th[aria-sort=ascending]::after { content: " ↑"; }
 th[aria-sort=descending]::after { content: " ↓"; }
@@ -103,6 +107,13 @@ class Heading:
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """A heading that folds nothing."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Note:
     text: str
 
@@ -161,7 +172,7 @@ class Beside:
     blocks: list["Block"]
 
 
-Block = Heading | Note | Items | Grid | Picture | Claims | Code | Beside
+Block = Heading | Part | Note | Items | Grid | Picture | Claims | Code | Beside
 VERDICTS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 
 
@@ -205,6 +216,8 @@ def markdown(block: Block) -> str:
     match block:
         case Heading(text):
             return f"## {text}"
+        case Part(text):
+            return f"**{text}**"
         case Note(text):
             return text
         case Items(texts):
@@ -227,6 +240,8 @@ def _html(block: Block) -> str:
     match block:
         case Heading(text):
             return f"<summary><h2>{html.escape(text)}</h2></summary>"
+        case Part(text):
+            return f"<h3>{html.escape(text)}</h3>"
         case Note(text):
             return f'<p class="note">{html.escape(text)}</p>'
         case Items(texts):

@@ -88,19 +88,14 @@ def panel(
 
 @matplotlib.rc_context(STYLE)
 def dots(panels: dict[str, dict[str, Row]]) -> Figure:
-    """A panel for each figure, a row for each system: dots measured, diamonds reported.
-
-    Args:
-      panels: a figure's name, of a study with its group after a colon -> its rows.
-    """
-    counts = [len(rows) for rows in panels.values()]
-    figure = Figure(figsize=(4.4, 0.5 + sum(0.55 + 0.34 * count for count in counts)))
-    grid = figure.subplots(len(panels), squeeze=False, height_ratios=counts)
-    for axes, (name, rows) in zip(grid.flat, panels.items(), strict=True):
-        metric, _, group = name.partition(":")
-        _rows(axes, rows, 100 if metric == "accuracy" else 1)
-        axes.set_xlabel(terminal.HEADINGS.get(metric, metric))
-        axes.set_title(group, loc="left")
+    """A panel for each figure, a row for each system: dots measured, diamonds reported."""
+    count = len(next(iter(panels.values())))
+    figure = Figure(figsize=(4.4, 0.5 + len(panels) * (0.55 + 0.34 * count)))
+    for axes, (name, rows) in zip(
+        figure.subplots(len(panels), squeeze=False).flat, panels.items(), strict=True
+    ):
+        _rows(axes, rows, 100 if name == "accuracy" else 1)
+        axes.set_xlabel(terminal.HEADINGS.get(name, name))
     figure.legend(
         handles=_legend([row for rows in panels.values() for row in rows.values()]),
         loc="outside upper right",

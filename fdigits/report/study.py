@@ -42,9 +42,10 @@ from fdigits.report.study_tables import (
     every_run,
     groups,
     how,
+    named,
     records,
     summary,
-    tables,
+    table,
     titled,
     verdict_rows,
 )
@@ -102,12 +103,15 @@ def _title(study: dict) -> str:
 def blocks(study: dict, folder: Path) -> Iterator[Block]:
     """Everything, what matters first."""
     yield Items(facts(study))
-    first: list[Block] = [Claims(verdict_rows(study))] if study["claims"] else []
-    drawn = [*sound(dots(study))]
-    yield from (block for block in drawn if isinstance(block, Note))
-    if first := first + [block for block in drawn if isinstance(block, Picture)]:
-        yield Beside(first)
-    yield from tables(study)
+    for number, (group, cells) in enumerate(groups(study).items(), 1):
+        yield from named(study, group)
+        claims = verdict_rows(study, group)
+        drawn = [*sound(dots(study, cells, f"reported_{number}"))]
+        yield from (block for block in drawn if isinstance(block, Note))
+        first = [Claims(claims)] if claims else []
+        if first := first + [block for block in drawn if isinstance(block, Picture)]:
+            yield Beside(first)
+        yield from table(study, cells)
     yield Note(how(study))
     yield from sound(courses(study))
     yield from compared(study)
@@ -134,22 +138,17 @@ def facts(study: dict) -> list[str]:
     return lines + ([study["notes"]] if study.get("notes") else [])
 
 
-def dots(study: dict) -> Iterator[Picture]:
+def dots(study: dict, cells: list[dict], name: str) -> Iterator[Picture]:
     """Reported against measured, of the figure that leads."""
     metric = study["metrics"][0]
-    panels = {}
-    for group, cells in groups(study).items():
-        rows = {cell["title"]: _dot(cell, metric) for cell in cells}
-        if any(row.mean or row.paper is not None for row in rows.values()):
-            panels[f"{metric}:{group if len(groups(study)) > 1 else ''}"] = rows
-    if panels:
+    rows = {cell["title"]: _dot(cell, metric) for cell in cells}
+    if any(row.mean or row.paper is not None for row in rows.values()):
         caption = (
             f"{HEADINGS.get(metric, metric)}: the mean over seeds with its 95% interval, each "
             "seed, and the reported figure with its own sampling interval where that is known."
         )
-        yield Picture(
-            "reported", partial(reported.dots, panels), "Measured and reported", caption, 440
-        )
+        figure = partial(reported.dots, {metric: rows})
+        yield Picture(name, figure, "Measured and reported", caption, 440)
 
 
 def _dot(cell: dict, metric: str) -> Row:
@@ -175,7 +174,8 @@ def courses(study: dict) -> Iterator[Block]:
         for cell in cells:
             if cell["x"] is not None and re.search(r"_\d+(-|$)", cell["name"]):
                 lines.setdefault(re.split(r"_\d+(?:-|$)", cell["name"])[0], []).append(cell)
-        lines = {_common(of): of for of in lines.values() if len({cell["x"] for cell in of}) > 2}
+        lines = {_common(of): sorted(of, key=lambda cell: cell["x"])
+                 for of in lines.values() if len({cell["x"] for cell in of}) > 2}  # fmt: skip
         if lines:
             caption = f"{group}. Lines: the mean over seeds; bars: its 95% interval; ◇ reported."
             figure = partial(course, lines, metric)

@@ -4,7 +4,8 @@ import csv
 import io
 from collections.abc import Iterator
 
-from fdigits.report.page import Block, Claims, Grid, Heading, Items, Note, markdown
+from fdigits.report import words
+from fdigits.report.page import Block, Claims, Grid, Heading, Items, Note, Part, markdown
 from fdigits.report.terminal import HEADINGS, count, shown
 
 
@@ -44,9 +45,17 @@ def csv_text(rows: list[dict]) -> str:
 
 def summary(study: dict) -> str:
     """`table.md`, which documents also hold: verdicts and a table for each group."""
-    found = [Claims(verdict_rows(study))] if study["claims"] else []
-    found += [*tables(study), Note(how(study))]
-    return "\n\n".join(map(markdown, found)) + "\n"
+    found: list[Block] = []
+    for group, cells in groups(study).items():
+        claims = verdict_rows(study, group)
+        found += [*named(study, group), *([Claims(claims)] if claims else []), *table(study, cells)]
+    return "\n\n".join(map(markdown, [*found, Note(how(study))])) + "\n"
+
+
+def named(study: dict, group: str) -> Iterator[Block]:
+    """The group's name, where there are several."""
+    if len(groups(study)) > 1:
+        yield Part(f"{group[:1].upper()}{group[1:]}")
 
 
 def groups(study: dict) -> dict[str, list[dict]]:
@@ -62,26 +71,28 @@ def done(cell: dict) -> list[dict]:
 
 
 def _not_done(cell: dict) -> list[str]:
-    """ "seed 3 failed: no such file", for each seed that is not done."""
-    return [
-        f"seed {run['seed']} {run['status']}" + (f": {run['reason']}" if run.get("reason") else "")
-        for run in cell["runs"]
-        if run["status"] != "done"
-    ]
+    """`seeds 1, 3 failed: no such file`, the seeds of a reason in one line."""
+    seeds: dict[str, list[str]] = {}
+    for run in cell["runs"]:
+        if run["status"] != "done":
+            seeds.setdefault(_state(run), []).append(str(run["seed"]))
+    return [f"{words.seed(found)} {told}" for told, found in seeds.items()]
 
 
-def tables(study: dict) -> Iterator[Block]:
-    """Measured beside reported, a table for each group; below it what is not done, and why."""
-    each = groups(study)
-    for group, cells in each.items():
-        if len(each) > 1:
-            yield Note(f"{group[:1].upper()}{group[1:]}:")
-        header, numbers = _header(study, cells)
-        rows = [_row(study, cell, cells) for cell in cells]
-        yield Grid(header, rows, range(1, 1 + numbers))
-        missing = [f"{cell['title']}, {told}" for cell in cells for told in _not_done(cell)]
-        if missing:
-            yield Items([f"not done: {one}" for one in missing])
+def _state(run: dict) -> str:
+    return run["status"] + (f": {run['reason']}" if run.get("reason") else "")
+
+
+def table(study: dict, cells: list[dict]) -> Iterator[Block]:
+    """Measured beside reported; below it what is not done, and why."""
+    header, numbers = _header(study, cells)
+    yield Grid(header, [_row(study, cell, cells) for cell in cells], range(1, 1 + numbers))
+    missing: dict[str, list[str]] = {}
+    for cell in cells:
+        for told in _not_done(cell):
+            missing.setdefault(told, []).append(cell["title"])
+    if missing:
+        yield Items([f"not done: {', '.join(titles)}: {told}" for told, titles in missing.items()])
 
 
 def _header(study: dict, cells: list[dict]) -> tuple[list[str], int]:
@@ -144,8 +155,12 @@ def how(study: dict) -> str:
     return f"{told}. Differences are tested pair by pair, p by Holm within a group."
 
 
-def verdict_rows(study: dict) -> list[tuple[str, str, str]]:
-    return [(claim["verdict"], claim["text"], claim["reason"]) for claim in study["claims"]]
+def verdict_rows(study: dict, group: str) -> list[tuple[str, str, str]]:
+    return [
+        (claim["verdict"], claim["text"], claim["reason"])
+        for claim in study["claims"]
+        if claim["group"] == group
+    ]
 
 
 def compared(study: dict) -> Iterator[Block]:
@@ -222,7 +237,7 @@ def _run(cell: dict, run: dict, metric: str) -> list[str]:
         interval(metric, (run.get("intervals") or {}).get(metric)),
         count(run.get("epochs")),
         "–" if seconds is None else f"{seconds:,.0f}",
-        run["status"] + (f": {run['reason']}" if run.get("reason") else ""),
+        _state(run),
         cell["group"],
     ]
 

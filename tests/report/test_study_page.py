@@ -120,8 +120,8 @@ def test_the_first_screen_tells_what_was_asked_and_every_verdict(page):
 
 def test_what_is_not_done_is_told_with_its_reason(page):
     markdown = (page.parent / "table.md").read_text()
-    assert f"- not done: Sound, seed 1 failed: {REASON}" in markdown
-    assert "- not done: Sound, seed 0 missing: not begun" in markdown
+    assert f"- not done: Sound: seed 1 failed: {REASON}" in markdown
+    assert "- not done: Sound: seed 0 missing: not begun" in markdown
     assert "| Sound | – | – | – | 0 of 2 | – | – |" in markdown
     assert f"failed: {REASON}" in page.read_text()
 
