@@ -7,7 +7,6 @@ runs' folders; where these are not there, the rest is written all the same.
 
 import argparse
 import json
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -167,27 +166,20 @@ def _span(ends: list[float] | None) -> Interval | None:
 
 
 def courses(study: dict) -> Iterator[Block]:
-    """The figure that leads over `x`, the bottleneck say, where cells have one."""
+    """The figure that leads over `x`, the bottleneck say, where titles differ in it alone."""
     metric = study["metrics"][0]
     for number, (group, cells) in enumerate(groups(study).items(), 1):
         lines: dict[str, list[dict]] = {}
-        for cell in cells:
-            if cell["x"] is not None and re.search(r"_\d+(-|$)", cell["name"]):
-                lines.setdefault(re.split(r"_\d+(?:-|$)", cell["name"])[0], []).append(cell)
-        lines = {_common(of): sorted(of, key=lambda cell: cell["x"])
-                 for of in lines.values() if len({cell["x"] for cell in of}) > 2}  # fmt: skip
+        for cell in sorted(cells, key=lambda cell: cell["x"] or 0):
+            before, x, after = cell["title"].rpartition(f"{cell['x'] or 0:g}")
+            if x and cell["x"] is not None:
+                lines.setdefault(f"{before}…{after}", []).append(cell)
+        lines = {name: some for name, some in lines.items() if len(some) > 2}
         if lines:
-            caption = f"{group}. Lines: the mean over seeds; bars: its 95% interval; ◇ reported."
+            title = f"{HEADINGS.get(metric, metric)} by the number that stands for …"
+            caption = f"{group[:1].upper()}{group[1:]}: means over seeds with 95% intervals."
             figure = partial(course, lines, metric)
-            yield Picture(
-                f"course_{number}", figure, f"{HEADINGS.get(metric, metric)} by size", caption, 560
-            )
-
-
-def _common(cells: list[dict]) -> str:
-    """The words with which the titles of some cells begin: "A: autoencoder"."""
-    each = [re.split(r"\W*\d", cell["title"])[0] for cell in cells]
-    return each[0] if len(set(each)) == 1 and each[0] else cells[0]["name"].rsplit("_", 1)[0]
+            yield Picture(f"course_{number}", figure, title, caption, 560)
 
 
 @matplotlib.rc_context(STYLE)

@@ -148,7 +148,7 @@ def how(study: dict) -> str:
     told += f"; its interval: {', '.join(sorted(means))}" if means else ""
     theirs = sorted(filter(None, theirs))
     told += (
-        f". The reported figures are of one run; their interval: {', '.join(theirs)}"
+        f". The reported figures are of one run; their interval: {'; '.join(theirs)}"
         if theirs
         else ""
     )
@@ -207,7 +207,8 @@ def every_run(study: dict) -> Iterator[Block]:
     """Each seed with its own interval over test items; on what it ran."""
     yield Heading("Every run")
     metric = study["metrics"][0]
-    rows = [_run(cell, run, metric) for cell in study["cells"] for run in cell["runs"]]
+    cells = [cell for some in groups(study).values() for cell in some]
+    rows = [_run(cell, run, metric) for cell in cells for run in cell["runs"]]
     header = [
         "system",
         "seed",
