@@ -185,7 +185,13 @@ def leave(config: ConfigDict, folder: Path, wrong: int) -> None:
     (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     test = dict(accuracy=1 - wrong / 400, macro_f1=1 - wrong / 400, n=400)
     fields = dict(name=config.name, system="S", dataset="bundled", protocol="official", seed=0)
-    fields |= dict(parameters=1, epochs=1, train_seconds=1.0, artifacts=["predictions.npz"])
+    fields |= dict(
+        modalities=["audio"],
+        parameters=1,
+        epochs=1,
+        train_seconds=1.0,
+        artifacts=["predictions.npz"],
+    )
     prints = dict(data=measured.data_now(config, folder), code=provenance.code())
     told = dict(metrics=dict(validation=test, test=test), fingerprints=prints)
     write_json(folder / "result.json", fields | told)
@@ -216,10 +222,35 @@ def test_a_study_trains_each_once_and_tells_what_it_found(runs, tmp_path):
     (compared,) = found["comparisons"]
     assert compared["difference"] == pytest.approx(35 / 400) and compared["p_holm"] < 0.001
     assert [one["only_a"] for one in compared["mcnemar"]] == [35, 35]
-    assert found["claims"][0]["verdict"] == "holds"
+    assert found["claims"][0]["reason"].startswith("+8.75 points of accuracy (95 % ")
     assert json.loads((tmp_path / "study.json").read_text()) == json.loads(json.dumps(found))
     study.run_study(tiny(), tmp_path)
     assert runs.done == ALL  # all were found again
+
+
+def test_items_that_share_a_recording_are_known_by_their_pairs(tmp_path):
+    """400 pairs of 40 recordings: whose 4 are wrong, ten pairs each. Nothing but predictions."""
+    config = cells.training(tiny(), "a", 0).config
+    for reads, low in ((["audio"], 0.80), (["image"], 0.866)):
+        leave(resolved(config), tmp_path, wrong=40)
+        held = dict(np.load(tmp_path / "predictions.npz"))
+        held["id"] = np.array([f"{n:04}|{n // 10}" for n in range(400)])
+        write_arrays(tmp_path / "predictions.npz", **held)
+        result = json.loads((tmp_path / "result.json").read_text()) | {"modalities": reads}
+        write_json(tmp_path / "result.json", result)
+        items, reason = measured._read(tmp_path, measured._stamp(tmp_path))
+        found = measured._intervals(items)["accuracy"]
+        assert not reason and found.low == pytest.approx(low, abs=0.02)
+        assert ("audio" in found.method) == (reads == ["audio"])
+
+
+def test_a_run_whose_predictions_are_lost_has_its_figures_and_says_so(runs, tmp_path):
+    study.run_study(tiny(), tmp_path)
+    (tmp_path / "a/seed_1/predictions.npz").unlink()
+    found = measured.summary(tiny(), tmp_path)
+    (_, run), (claimed,) = found["cells"][0]["runs"], found["claims"]
+    assert run["metrics"]["accuracy"] and run["intervals"] == {}
+    assert "no interval over test items" in run["reason"] and "1 seed" in claimed["reason"]
 
 
 def test_a_run_that_fails_leaves_the_others_and_is_tried_again(runs, tmp_path, capsys):
