@@ -213,6 +213,9 @@ def runs(monkeypatch) -> Runs:
     made = Runs()
     monkeypatch.setattr(study, "run", made)
     monkeypatch.setattr(study, "WAIT", 0.01)
+    monkeypatch.setattr(
+        study.page, "write", lambda folder: folder
+    )  # tests/report/test_study_page.py
     return made
 
 
