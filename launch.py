@@ -1,4 +1,4 @@
-"""Runs the experiment, or the study, of a config file.
+"""Runs the experiment, the study or the search of a config file.
 
 python launch.py --config=configs/hybrid.py [--workdir=DIR] [--config.field=value ...]
 """
@@ -34,8 +34,14 @@ def main(arguments: list[str]) -> None:
 
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     config = CONFIG.value
-    start = run_study if "cells" in config else run
-    start(config, path_of(WORKDIR.value or f"runs/{config.name}"))
+    workdir = path_of(WORKDIR.value or f"runs/{config.name}")
+    if "space" in config:
+        from fdigits.search import search  # needs Optuna
+
+        search(config, workdir)
+    else:
+        start = run_study if "cells" in config else run
+        start(config, workdir)
 
 
 flags.mark_flag_as_required("config")

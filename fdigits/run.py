@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -32,19 +32,29 @@ SAMPLES = "samples"  # folder of what a task draws after each epoch
 WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
 
-def run(config: ConfigDict, workdir: Path, page: bool = True) -> dict:
+AfterEpoch = Callable[[dict], None]  # is given the epoch's row of `metrics.jsonl`
+
+
+def run(
+    config: ConfigDict,
+    workdir: Path,
+    page: bool = True,
+    after_epoch: AfterEpoch = lambda row: None,
+) -> dict:
     """Trains, or goes on, or finds it finished; returns what `result.json` holds.
 
     Args:
       page: whether the report is drawn.
+      after_epoch: called when an epoch of the last stage is kept; what it raises ends the run,
+        which can go on from there.
     """
     _check(config)
     config = resolved(config)
     with held(workdir):
-        return _run(config, workdir, page)
+        return _run(config, workdir, page, after_epoch)
 
 
-def _run(config: ConfigDict, workdir: Path, page: bool) -> dict:
+def _run(config: ConfigDict, workdir: Path, page: bool, after_epoch: AfterEpoch) -> dict:
     refuse_other(workdir, config)
     _check_sizes(config, workdir)
     for name in stage_order(config):
@@ -55,7 +65,7 @@ def _run(config: ConfigDict, workdir: Path, page: bool) -> dict:
         if made := evaluate.remake(workdir, Path(config.data.dir), Path(config.data.cache)):
             console.print(f"made again from the checkpoint: {', '.join(made)}")
     else:
-        result = _train_and_test(config, workdir)
+        result = _train_and_test(config, workdir, after_epoch)
         write_json(workdir / RESULT, result)
     _show(result, workdir, page)
     return result
@@ -123,7 +133,7 @@ def _needed(config: ConfigDict) -> list[str]:
     return sorted({*starts, *config.data.encoded.values(), *config.data.generated})
 
 
-def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
+def _train_and_test(config: ConfigDict, workdir: Path, after_epoch: AfterEpoch) -> dict:
     # Of the code that runs: the tree may move on meanwhile.
     commit, code = provenance.commit(), provenance.code()
     task = tasks.make(config)
@@ -166,6 +176,10 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
             checkpoints.save(state, progress)
             _write_history(workdir, progress)
 
+        def show(row):
+            watch.show(row)
+            after_epoch(row)
+
         if not progress.stopped(config):
             with Watch(config, steps_per_epoch, progress.epoch, workdir / "events") as watch:
                 train.fit(
@@ -177,7 +191,7 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
                     progress,
                     save=save,
                     tick=watch.tick,
-                    show=watch.show,
+                    show=show,
                 )
         console.print(
             f"{progress.epoch} of {config.epochs} epochs; the weights of epoch "

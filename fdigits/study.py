@@ -5,8 +5,9 @@ again, by its config and the fingerprints of its data and of the code that compu
 processes, start the same command as often: no run is done twice.
 
 A workdir holds `CELL/seed_S/`, what `launch.py --workdir` leaves of each run (without its page,
-which `python -m fdigits.report` draws), and `study.json`, written after each run. Accuracies, F1
-and differences in it are shares (0.99), not percent; null stands where there is no number.
+which `python -m fdigits.report` draws), `study.json`, written after each run, and at the end the
+study's tables and page (`report/study.py`). Accuracies, F1 and differences in `study.json` are
+shares (0.99), not percent; null stands where there is no number.
 
 - `name`, `title`, `paper`, `notes`: words; `seeds`: whole numbers; `metrics`: the names of the
   figures that the table shows, the first leads
@@ -48,6 +49,7 @@ from fdigits.console import console
 from fdigits.errors import UserError, full
 from fdigits.files import Busy, held, write_json
 from fdigits.measured import DONE, FAILED, FAILURE, RUNNING, State, state, summary
+from fdigits.report import study as page
 from fdigits.report import terminal
 from fdigits.run import run
 
@@ -170,4 +172,4 @@ def _show(found: dict, workdir: Path) -> None:
     console.print(table)
     for one in found["claims"]:
         console.print(f"{one['verdict']:<9}  {one['text']}: {one['reason']}")
-    console.print(f"figures: {workdir / STUDY}")
+    console.print(f"figures: {workdir / STUDY}; report: {page.write(workdir)}")

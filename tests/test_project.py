@@ -76,7 +76,7 @@ FLOORS = [
     {"train", "checkpoint"},
     {"tasks", "report"},
     {"trained", "examples", "evaluate", "explain", "embed", "recogniser", "predict", "pretrained"},
-    {"run", "export", "demo", "robustness"},
+    {"run", "search", "export", "demo", "robustness"},
     {"measured"},
     {"study"},
 ]

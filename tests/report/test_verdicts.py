@@ -26,7 +26,8 @@ def wrong(n: int, *rows) -> np.ndarray:
 def judge(claim: dict, cells: dict, x=None) -> tuple[str, str]:
     claim = {"b": (), "value": 0.0} | claim
     x = x or dict.fromkeys(cells, 0.0)
-    return verdicts.verdict(claim, cells, verdicts.compared(cells, [claim], x), x)
+    titles = {name: name.upper() for name in "abcdpqr"}
+    return verdicts.verdict(claim, cells, verdicts.compared(cells, [claim], x), x, titles)
 
 
 BEATS = dict(kind="beats", a=("a",), b=("b",))
@@ -54,10 +55,12 @@ def test_better_by_more_than_noise_holds_and_the_other_way_fails():
     assert judge(BEATS, {"a": cells["b"], "b": cells["a"]})[0] == FAILS
 
 
-def test_one_seed_alone_decides_nothing():
-    cells = {"a": noisy(0.99, seeds=1, seed=1), "b": noisy(0.5, seeds=1, seed=2)}
+@pytest.mark.parametrize(("seeds", "right"), [(1, UNDECIDED), (2, UNDECIDED), (3, HOLDS)])
+def test_one_seed_or_two_decide_nothing(seeds, right):
+    cells = {"a": noisy(0.99, seeds, seed=1), "b": noisy(0.5, seeds, seed=2)}
     verdict, reason = judge(BEATS, cells)
-    assert verdict == UNDECIDED and "1 seed:" in reason
+    assert verdict == right and ("fewer than 3 decide nothing" in reason) == (right == UNDECIDED)
+    assert judge(dict(kind="above", a=("a",), value=0.9), cells)[0] == right
 
 
 def test_clustered_items_count_as_often_as_their_recordings():
@@ -100,10 +103,10 @@ def test_seeds_that_disagree_leave_it_undecided():
 def test_best_of_all_needs_every_one():
     cells = {"a": noisy(0.97, seed=1), "b": noisy(0.80, seed=2), "c": noisy(0.97, seed=3)}
     verdict, reason = judge(dict(kind="beats", a=("a",), b=("b", "c")), cells)
-    assert verdict == UNDECIDED and reason.startswith("1 of 2: a against c")
+    assert verdict == UNDECIDED and reason.startswith("1 of 2: A against C")
     cells["d"] = noisy(0.999, seed=4)
     verdict, reason = judge(dict(kind="beats", a=("a",), b=("b", "d")), cells)
-    assert verdict == FAILS and "a against d" in reason
+    assert verdict == FAILS and "A against D" in reason
     assert judge(dict(kind="beats", a=("d",), b=("b", "c")), cells)[0] == HOLDS
 
 
