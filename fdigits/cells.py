@@ -10,7 +10,7 @@ A study's config, `configs/studies/NAME.py`, has these fields:
 - `only`: what to train of it, "" = all: cells, or a cell's seed, "hybrid_cnn,image_cnn/seed_0"
 - `changed`: what to do with finished runs of other data, or of code that computes otherwise: "stop"
   (leave them, and say so), "keep" (take their figures), "again" (rename them and train again)
-- `cells`: name -> fields of `cell`
+- `cells`: name -> fields of `cell`; `order`: their names as the table has them
 - `claims`: name -> fields of `claim`
 """
 
@@ -56,6 +56,7 @@ def study(name: str, data: str, **fields) -> ConfigDict:
             only="",
             changed="stop",
             cells={},
+            order=tuple(fields.get("cells", ())),  # a config sorts its groups by name
             claims={},
         )
     )
@@ -133,7 +134,13 @@ def with_speakers(
 
 def numbered(claims: Collection[dict]) -> dict[str, dict]:
     """Claims by the names that a config's fields need."""
-    return {f"claim_{number}": one for number, one in enumerate(claims, 1)}
+    return {f"claim_{number:02}": one for number, one in enumerate(claims, 1)}
+
+
+def ordered(config: ConfigDict) -> list[str]:
+    """The names of a study's cells as its table has them."""
+    place = {name: number for number, name in enumerate(config.order)}
+    return sorted(config.cells, key=lambda name: place.get(name, len(place)))
 
 
 class Training(NamedTuple):
