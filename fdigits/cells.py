@@ -10,7 +10,7 @@ A study's config, `configs/studies/NAME.py`, has these fields:
 - `only`: what to train of it, "" = all: cells, or a cell's seed, "hybrid_cnn,image_cnn/seed_0"
 - `changed`: what to do with finished runs of other data, or of code that computes otherwise: "stop"
   (leave them, and say so), "keep" (take their figures), "again" (rename them and train again)
-- `cells`: name -> fields of `cell`; `order`: their names as the table has them
+- `cells`: name -> fields of `cell`
 - `claims`: name -> fields of `claim`
 """
 
@@ -37,12 +37,8 @@ CHANGED = ("stop", "keep", "again")
 METRICS = ("accuracy", "macro_f1")  # that a config's `paper` may hold
 
 
-def study(name: str, data: str, **fields) -> ConfigDict:
-    """The config of a study of one data set; `fields` are those named above.
-
-    Raises:
-      UserError: a claim or a cell names no cell.
-    """
+def study(name: str, data: str, cells: Mapping[str, dict], **fields) -> ConfigDict:
+    """The config of a study of one data set; `fields` are those named above."""
     config = ConfigDict(
         dict(
             name=f"{name}-{data}",
@@ -56,11 +52,11 @@ def study(name: str, data: str, **fields) -> ConfigDict:
             only="",
             changed="stop",
             cells={},
-            order=tuple(fields.get("cells", ())),  # a config sorts its groups by name
             claims={},
         )
     )
-    config.update(fields)
+    placed = {name: one | {"place": place} for place, (name, one) in enumerate(cells.items())}
+    config.update(fields | {"cells": placed})
     return config.lock()
 
 
@@ -85,7 +81,7 @@ def cell(
       test_items: as the study's, where they differ.
     """
     fields = dict(title=title, config=config, overrides=overrides, of=of, group=group)
-    return fields | dict(x=float(x), test_items=test_items)
+    return fields | dict(x=float(x), test_items=test_items, place=0)
 
 
 def stage_of(cells: Mapping[str, dict], title: str, of: str, **fields) -> dict:
@@ -133,14 +129,8 @@ def with_speakers(
 
 
 def numbered(claims: Collection[dict]) -> dict[str, dict]:
-    """Claims by the names that a config's fields need."""
+    """Claims by the names that a config's fields need, which it sorts."""
     return {f"claim_{number:02}": one for number, one in enumerate(claims, 1)}
-
-
-def ordered(config: ConfigDict) -> list[str]:
-    """The names of a study's cells as its table has them."""
-    place = {name: number for number, name in enumerate(config.order)}
-    return sorted(config.cells, key=lambda name: place.get(name, len(place)))
 
 
 class Training(NamedTuple):
@@ -151,6 +141,11 @@ class Training(NamedTuple):
     config: ConfigDict
     folder: str  # within the study's workdir
     command: str  # that repeats it by itself
+
+
+def in_order(config: ConfigDict) -> list[str]:
+    """The cells as the study names them; a config's own order is the alphabet's."""
+    return sorted(config.cells, key=lambda name: config.cells[name].place)
 
 
 def check(config: ConfigDict) -> None:
@@ -195,7 +190,7 @@ def _only(config: ConfigDict) -> set[str]:
 
 
 def _all(config: ConfigDict) -> Iterator[Training]:
-    trained = [name for name, one in config.cells.items() if not one.of]
+    trained = [name for name in in_order(config) if not config.cells[name].of]
     for seed, name in itertools.product(config.seeds, trained):
         yield training(config, name, seed)
 

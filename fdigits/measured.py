@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fdigits import provenance, tasks
-from fdigits.cells import NOWHERE, Training, ordered, reported, shown, training
+from fdigits.cells import NOWHERE, Training, in_order, reported, shown, training
 from fdigits.config import modern_result, stage_config
 from fdigits.console import console
 from fdigits.data import prepare
@@ -112,11 +112,11 @@ def _data(name: str, data_dir: str, cache: str, reads: tuple[str, ...]) -> str:
 
 def summary(study: ConfigDict, workdir: Path) -> dict:
     """What `study.json` holds."""
-    cells = [_cell(study, name, workdir) for name in ordered(study)]
+    cells = [_cell(study, name, workdir) for name in in_order(study)]
     x = {name: one.x for name, one in study.cells.items()}
     titles = {name: one.title for name, one in study.cells.items()}
     claims = [dict(one) for one in study.claims.values()]
-    groups = list(dict.fromkeys(study.cells[name].group for name in ordered(study)))
+    groups = list(dict.fromkeys(one["group"] for one in cells))
     comparisons, judged, rows = [], [], {one["name"]: one for one in cells}
     for group in groups:
         own = [one for one in claims if study.cells[one["a"][0]].group == group]

@@ -90,6 +90,17 @@ def test_a_study_knows_what_its_paper_reports():
     assert told("r4_table3", "700_2000") == {"accuracy": 0.9890}
 
 
+def test_cells_and_claims_stand_as_their_table_has_them():
+    config = load("r0_table7")
+    names = cells.in_order(config)
+    assert (
+        names[:3] == ["image_cnn", "audio_cnn", "audio_lstm"] and names[9] == f"{names[4]}-speaker"
+    )
+    assert [one.cell for one in study.cells(config)[:10]] == names
+    told = [one.text for one in config.claims.values()]
+    assert len(told) == 12 and all("(unseen speakers)" in text for text in told[6:])
+
+
 def test_the_command_of_a_run_says_all_that_differs():
     config = load("r0_table7", "mnist_fsdd")
     with config.unlocked():
