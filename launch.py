@@ -1,6 +1,8 @@
 """Runs the experiment of a config file.
 
 python launch.py --config=configs/hybrid.py [--workdir=DIR] [--config.field=value ...]
+
+As one of several processes: docs/scaling.md.
 """
 
 import os
@@ -17,6 +19,11 @@ from fdigits.errors import UserError, exit_cleanly
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, e.g. configs/hybrid.py")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where it goes; default runs/<config name>")
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "host:port of the first of several processes; auto = JAX looks for it"
+)
+PROCESSES = flags.DEFINE_integer("processes", 0, "How many processes there are")
+PROCESS = flags.DEFINE_integer("process", -1, "Which of them this is, from 0")
 
 
 @exit_cleanly
@@ -28,9 +35,13 @@ def main(arguments: list[str]) -> None:
     warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
     import jax
 
+    from fdigits import devices
+    from fdigits.console import console
     from fdigits.files import path_of
     from fdigits.run import run
 
+    devices.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+    console.quiet = not devices.is_first()
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     config = CONFIG.value
     run(config, path_of(WORKDIR.value or f"runs/{config.name}"))

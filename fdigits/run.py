@@ -1,5 +1,6 @@
 """One experiment: config -> data -> training -> one look at the test split -> artifacts."""
 
+import contextlib
 import importlib.util
 import json
 from collections.abc import Mapping
@@ -7,13 +8,14 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import jax
-import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from fdigits import checkpoint, evaluate, optim, provenance, report, tasks, train
+from fdigits import checkpoint, devices, evaluate, optim, provenance, report, tasks, train
 from fdigits.config import check, choose, differing_fields, modern_result, stage_config
 from fdigits.console import Watch, console
 from fdigits.data import pipeline
+from fdigits.devices import together
 from fdigits.errors import UserError
 from fdigits.examples import Examples, check_reads, check_size, prepared, resolved
 from fdigits.files import atomic, held, write_arrays, write_json
@@ -26,16 +28,20 @@ WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
 
 def run(config: ConfigDict, workdir: Path) -> dict:
-    """Trains, or goes on, or finds it finished; returns what `result.json` holds."""
-    _check(config)
+    """Trains, or goes on, or finds it finished; returns what `result.json` holds.
+
+    Every process of several does the same; the first alone prints and writes.
+    """
+    together(lambda: _check(config))
     config = resolved(config)
-    with held(workdir):
+    with contextlib.ExitStack() as stack:
+        together(lambda: stack.enter_context(held(workdir)), first_only=True)
         return _run(config, workdir)
 
 
 def _run(config: ConfigDict, workdir: Path) -> dict:
-    _refuse_other(workdir, config)
-    _check_sizes(config, workdir)
+    together(lambda: _refuse_other(workdir, config))
+    together(lambda: _check_sizes(config, workdir))
     for name in stage_order(config):
         console.print(f"stage {name}")
         run(stage_config(config, name), workdir / name)
@@ -45,8 +51,8 @@ def _run(config: ConfigDict, workdir: Path) -> dict:
             console.print(f"made again from the checkpoint: {', '.join(made)}")
     else:
         result = _train_and_test(config, workdir)
-        write_json(workdir / RESULT, result)
-    _show(result, workdir)
+        together(lambda: write_json(workdir / RESULT, result), first_only=True)
+    together(lambda: _show(result, workdir), first_only=True)
     return result
 
 
@@ -115,22 +121,22 @@ def _needed(config: ConfigDict) -> list[str]:
 def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
     commit = provenance.commit()  # of the code that runs: the tree may move on meanwhile
     task = tasks.make(config)
-    examples = prepared(config, task, workdir)
-    _try_out(config, task, examples, workdir)
-    _claim(workdir, config)
-    if examples.statistics:
-        write_json(workdir / STATISTICS, examples.statistics)
-    feeder = pipeline.make_feeder(config.data.feeder, examples.arrays)
+    mesh = together(lambda: devices.over(config.batch_size))
+    examples = together(lambda: prepared(config, task, workdir))
+    together(lambda: _try_out(config, task, examples, workdir))
+    together(lambda: _claim(workdir, config, examples), first_only=True)
+    feeder = pipeline.make_feeder(config.data.feeder, examples.arrays, mesh)
     steps_per_epoch = len(examples.splits["train"]) // config.batch_size
     state = train.create_state(task, config, examples.sample(), steps_per_epoch)
     params, batch_stats = task.started(state.params, state.batch_stats)
     params, batch_stats = _start(config, params, batch_stats, workdir)
-    state = state.replace(params=params, batch_stats=batch_stats)
+    # A checkpoint's arrays are read to where these lie.
+    state = devices.replicate(state.replace(params=params, batch_stats=batch_stats), mesh)
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     sizes = ", ".join(f"{len(split):,} {part}" for part, split in examples.splits.items())
     console.print(
         f"{config.name}: {parameters:,} parameters; {config.data.name}, {sizes}; "
-        f"{provenance.hardware()}"
+        f"{provenance.hardware()}" + _shared(mesh, config.batch_size)
     )
 
     with checkpoint.Checkpoints(workdir / "checkpoints") as checkpoints:
@@ -145,25 +151,20 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         sample = jax.jit(task.samples)
 
         def save(state, progress):
-            drawn = sample(state.params, state.batch_stats)
-            if drawn is not None:
-                file = workdir / SAMPLES / f"{progress.epoch:04}.npz"
-                write_arrays(file, image=np.asarray(drawn))
+            drawn = devices.fetch(sample(state.params, state.batch_stats))
+            if drawn is not None and devices.is_first():
+                write_arrays(workdir / SAMPLES / f"{progress.epoch:04}.npz", image=drawn)
             checkpoints.save(state, progress)
             _write_history(workdir, progress)
 
         if not progress.stopped(config):
             with Watch(config, steps_per_epoch, progress.epoch, workdir / "events") as watch:
-                train.fit(
-                    config,
-                    task,
-                    examples.splits,
-                    feeder,
-                    state,
-                    progress,
-                    save=save,
-                    tick=watch.tick,
-                    show=watch.show,
+                watched = {"tick": watch.tick, "show": watch.show} if devices.is_first() else {}
+                parts = examples.splits
+                together(
+                    lambda: train.fit(
+                        config, task, parts, feeder, state, progress, save=save, **watched
+                    )
                 )
         console.print(
             f"{progress.epoch} of {config.epochs} epochs; the weights of epoch "
@@ -278,14 +279,24 @@ def _holds_epochs(workdir: Path) -> bool:
     return (workdir / RESULT).exists() or bool(checkpoint.kept(workdir / "checkpoints"))
 
 
-def _claim(workdir: Path, config: ConfigDict) -> None:
+def _claim(workdir: Path, config: ConfigDict, examples: Examples) -> None:
     """Makes the workdir this config's, unless it is already, perhaps in older words."""
-    if (workdir / "config.json").exists() and _holds_epochs(workdir):
-        return
     try:
-        write_json(workdir / "config.json", json.loads(config.to_json()))
+        if not ((workdir / "config.json").exists() and _holds_epochs(workdir)):
+            write_json(workdir / "config.json", json.loads(config.to_json()))
     except OSError as error:
         raise UserError(f"cannot write into the workdir {workdir}: {error}") from error
+    if examples.statistics:
+        write_json(workdir / STATISTICS, examples.statistics)
+
+
+def _shared(mesh: Mesh, batch_size: int) -> str:
+    """How many devices share a batch, where there is a choice."""
+    there = len(jax.devices())
+    if there == 1:
+        return ""
+    used = f"{mesh.size} of them" if mesh.size < there else "all"
+    return f"; {there} devices, {used} share each batch of {batch_size}"
 
 
 def _read_json(file: Path) -> dict:
@@ -317,6 +328,8 @@ def _stage(config: dict, name: str) -> dict:
 
 
 def _write_history(workdir: Path, progress: train.Progress) -> None:
+    if not devices.is_first():
+        return
     with atomic(workdir / HISTORY) as temporary:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in progress.history))
 

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from fdigits import optim
+from fdigits import devices, optim
 from fdigits.config import choose, optimizer_of
 from fdigits.data import pipeline
 from fdigits.data.pairing import Split
@@ -144,16 +145,18 @@ def make_train_step(task, config: ConfigDict, steps_per_epoch: int) -> Callable:
     return train_step
 
 
-def compile_step(function: Callable) -> Callable:
-    """`function(state, ...)` jitted; the state is donated."""
-    return jax.jit(function, donate_argnums=0, compiler_options=_compiler_options())
+def compile_step(function: Callable, mesh: Mesh | None = None) -> Callable:
+    """`function(state, ...)` jitted; the state is donated. All that it gives lies whole on each
+    device of a mesh."""
+    where = {"out_shardings": devices.everywhere(mesh)} if mesh else {}
+    return jax.jit(function, donate_argnums=0, compiler_options=_compiler_options(), **where)
 
 
 def _compiler_options() -> dict | None:
     return CPU_OPTIONS if jax.default_backend() == "cpu" else None
 
 
-def make_train_chunk(train_step: Callable) -> Callable:
+def make_train_chunk(train_step: Callable, mesh: Mesh | None = None) -> Callable:
     """Jitted `(state, chunk, resident) -> (state, metrics [K])`; the state is donated.
 
     `chunk` holds batches `[K, B, ...]`, or rows `[K, B]` into the `resident` arrays of its name.
@@ -162,12 +165,12 @@ def make_train_chunk(train_step: Callable) -> Callable:
     def train_chunk(state: TrainState, chunk: Mapping, resident: Mapping):
         return jax.lax.scan(lambda s, x: train_step(s, gather(x, resident)), state, chunk)
 
-    return compile_step(train_chunk)
+    return compile_step(train_chunk, mesh)
 
 
-def make_evaluate_chunk(evaluate: Callable) -> Callable:
+def make_evaluate_chunk(evaluate: Callable, mesh: Mesh) -> Callable:
     """Jitted `(params, batch_stats, chunk, resident) -> outputs [K, B, ...]` of a task's function
-    `(params, batch_stats, batch) -> outputs`."""
+    `(params, batch_stats, batch) -> outputs`; they lie by B over the mesh."""
 
     def evaluate_chunk(params, batch_stats, chunk, resident):
         def one(x):
@@ -175,7 +178,11 @@ def make_evaluate_chunk(evaluate: Callable) -> Callable:
 
         return jax.lax.map(one, chunk)
 
-    return jax.jit(evaluate_chunk, compiler_options=_compiler_options())
+    return jax.jit(
+        evaluate_chunk,
+        compiler_options=_compiler_options(),
+        out_shardings=devices.by_batch(mesh),
+    )
 
 
 def gather(batch: Mapping, resident: Mapping) -> dict:
@@ -184,20 +191,20 @@ def gather(batch: Mapping, resident: Mapping) -> dict:
 
 
 def evaluate(evaluate_chunk: Callable, state, rows: Mapping[str, np.ndarray], feeder) -> dict:
-    """The outputs for every example `[N, ...]`, in the order of `rows`.
+    """The outputs for every example `[N, ...]`, in the order of `rows`, in every process.
 
     Args:
       state: what has `params` and `batch_stats`.
-      rows: as `pipeline.evaluation_rows` gives them, in batches of `EVALUATION_BATCH`.
+      rows: as `Split.examples` gives them, `[N]`.
     """
-    collected = []
-    for chunk in feeder(rows, EVALUATION_BATCH, chunk=8):
-        outputs = evaluate_chunk(state.params, state.batch_stats, chunk, feeder.resident)
-        real = chunk["mask"].reshape(-1) > 0
-        collected.append(
-            {k: np.asarray(v).reshape(-1, *v.shape[2:])[real] for k, v in outputs.items()}
-        )
-    return {k: np.concatenate([c[k] for c in collected]) for k in collected[0]}
+    params, batch_stats = devices.replicate((state.params, state.batch_stats), feeder.mesh)
+    batch_size = -(-EVALUATION_BATCH // feeder.mesh.size) * feeder.mesh.size
+    rows, collected = pipeline.padded(rows, batch_size), []
+    for chunk in feeder(rows, batch_size, chunk=8):
+        outputs = devices.fetch(evaluate_chunk(params, batch_stats, chunk, feeder.resident))
+        collected.append({k: v.reshape(-1, *v.shape[2:]) for k, v in outputs.items()})
+    real = rows["mask"] > 0
+    return {k: np.concatenate([c[k] for c in collected])[real] for k in collected[0]}
 
 
 def fit(
@@ -224,10 +231,10 @@ def fit(
     """
     steps_per_epoch = len(splits["train"]) // config.batch_size
     plateau = optim.make_plateau(config.plateau)
-    train_chunk = make_train_chunk(make_train_step(task, config, steps_per_epoch))
-    evaluate_chunk = make_evaluate_chunk(task.evaluate)
-    held_out = pipeline.evaluation_rows(splits["validation"], EVALUATION_BATCH)
-    label = splits["validation"].examples()["label"]
+    state = devices.replicate(state, feeder.mesh)
+    train_chunk = make_train_chunk(make_train_step(task, config, steps_per_epoch), feeder.mesh)
+    evaluate_chunk = make_evaluate_chunk(task.evaluate, feeder.mesh)
+    held_out = splits["validation"].examples()
     compiled: set[int] = set()
 
     while not progress.stopped(config):
@@ -251,14 +258,14 @@ def fit(
         training = {k: np.concatenate([c[k] for c in collected]) for k in collected[0]}
 
         outputs = evaluate(evaluate_chunk, state, held_out, feeder)
-        validation = scalars(task.summary(outputs, label))
+        validation = scalars(task.summary(outputs, held_out["label"]))
         # The last step's gradient shows in no training loss.
         last = {name: np.array([value]) for name, value in validation.items()}
         _check_finite(last, int(state.step) - 1, epoch, config.monitor)
         # What early stopping, the plateau and the choice of weights want high.
         score = choose(config.monitor, task.SCORES, "monitor") * validation[config.monitor]
         _, plateau_state = plateau.update({}, state.plateau, value=1.0 - score)
-        state = state.replace(plateau=plateau_state)
+        state = state.replace(plateau=devices.replicate(plateau_state, feeder.mesh))
 
         progress.epoch = epoch
         # Where the test part validates, it must not choose: the last weights are the ones.

@@ -70,7 +70,7 @@ def test_the_code_is_clean():
 
 # What each room may import: rooms of its own floor and of those below (docs/architecture.md).
 FLOORS = [
-    {"config", "console", "errors", "files", "noise", "provenance"},
+    {"config", "console", "devices", "errors", "files", "noise", "provenance"},
     {"data"},
     {"models", "optim", "metrics", "quality", "augment", "voices", "corruptions"},
     {"train", "checkpoint"},

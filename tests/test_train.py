@@ -229,9 +229,8 @@ def test_a_validation_loss_that_is_not_finite_is_never_saved(corpora):
 def test_evaluation_covers_the_split_in_order(corpora):
     loop = Loop(corpora)
     test = loop.splits["test"]
-    rows = pipeline.evaluation_rows(test, train.EVALUATION_BATCH)
-    evaluate = train.make_evaluate_chunk(loop.task.evaluate)
-    outputs = train.evaluate(evaluate, loop.state, rows, loop.feeder)
+    evaluate = train.make_evaluate_chunk(loop.task.evaluate, loop.feeder.mesh)
+    outputs = train.evaluate(evaluate, loop.state, test.examples(), loop.feeder)
     batch = {"image": corpora["image"].x[test.examples()["image"]]}
     expected = loop.task.evaluate(loop.state.params, loop.state.batch_stats, batch)["logits"]
     np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-4, atol=1e-5)
