@@ -33,16 +33,17 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
     Raises:
       UserError: only some of the three are given, or the others cannot be reached.
     """
-    given = [bool(coordinator), processes > 0, process >= 0]
-    alone = coordinator == "auto" and given == [True, False, False]
-    if any(given) and not all(given) and not alone:
-        raise UserError(
-            "--coordinator, --processes and --process belong together: the first process's "
-            "host:port, how many there are, and which this is, from 0; or --coordinator=auto alone"
-        )
-    if not any(given) and not _launched_as_several():
+    given, named = (bool(coordinator), processes > 0, process >= 0), ()
+    if any(given) and (coordinator, processes, process) != ("auto", 0, -1):
+        if not all(given) or coordinator == "auto":
+            raise UserError(
+                "--coordinator, --processes and --process belong together: the first process's "
+                "host:port, how many there are, and which this is, from 0; or "
+                "--coordinator=auto alone"
+            )
+        named = (coordinator, processes, process)
+    elif not any(given) and not _launched_as_several():
         return
-    named = (coordinator, processes, process) if all(given) else ()
     try:
         jax.distributed.initialize(*named)
     except (RuntimeError, ValueError) as error:
