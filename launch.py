@@ -1,4 +1,4 @@
-"""Runs the experiment of a config file.
+"""Runs the experiment, or the study, of a config file.
 
 python launch.py --config=configs/hybrid.py [--workdir=DIR] [--config.field=value ...]
 
@@ -39,12 +39,14 @@ def main(arguments: list[str]) -> None:
     from fdigits.console import console
     from fdigits.files import path_of
     from fdigits.run import run
+    from fdigits.study import run_study
 
     devices.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
     console.quiet = not devices.is_first()
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     config = CONFIG.value
-    run(config, path_of(WORKDIR.value or f"runs/{config.name}"))
+    start = run_study if "cells" in config else run
+    start(config, path_of(WORKDIR.value or f"runs/{config.name}"))
 
 
 flags.mark_flag_as_required("config")

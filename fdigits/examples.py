@@ -1,5 +1,6 @@
 """What a training learns from and is tested on: splits and arrays, as its config asks."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +52,13 @@ def prepared(config: ConfigDict, task: tasks.Task, workdir: Path) -> Examples:
         if name != modality:
             splits = {part: split.renamed(modality, name) for part, split in splits.items()}
     return Examples(splits, arrays, statistics, raw)
+
+
+def fingerprint(splits: Mapping[str, Split]) -> str:
+    """sha256 of the data sets that a training draws from, wherever they lie."""
+    corpora = splits["test"].corpora  # the training part's may hold what stages drew
+    told = sorted(f"{modality} {one.fingerprint}" for modality, one in corpora.items())
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def check_reads(config: ConfigDict, task: tasks.Task) -> None:

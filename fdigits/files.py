@@ -15,6 +15,10 @@ from fdigits.errors import UserError, writing
 LOCK = ".lock"  # in a run's folder, while it is at work; what is left of it then holds nobody up
 
 
+class Busy(UserError):
+    """Another run is at work in a folder."""
+
+
 def path_of(given: str | os.PathLike) -> Path:
     """A path that a person gives, with `~` for the home folder, which no shell saw in `--to='~/x'`.
 
@@ -30,7 +34,8 @@ def held(folder: Path) -> Iterator[None]:
     A folder that nothing was written into goes again.
 
     Raises:
-      UserError: another run is at work there.
+      Busy: another run is at work there.
+      UserError: it cannot be written into.
     """
     import filelock  # 40 ms, which all that only reads does without
 
@@ -40,7 +45,7 @@ def held(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
-        raise UserError(
+        raise Busy(
             f"another run is at work in {folder}: wait until it ends, or choose another --workdir"
         ) from None
     except OSError as error:

@@ -17,7 +17,14 @@ from fdigits.console import Watch, console
 from fdigits.data import pipeline
 from fdigits.devices import together
 from fdigits.errors import UserError
-from fdigits.examples import Examples, check_reads, check_size, prepared, resolved
+from fdigits.examples import (
+    Examples,
+    check_reads,
+    check_size,
+    fingerprint,
+    prepared,
+    resolved,
+)
 from fdigits.files import atomic, held, write_arrays, write_json
 from fdigits.trained import STATISTICS, Trained, earlier, load, modern_config
 
@@ -27,24 +34,27 @@ SAMPLES = "samples"  # folder of what a task draws after each epoch
 WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
 
-def run(config: ConfigDict, workdir: Path) -> dict:
+def run(config: ConfigDict, workdir: Path, page: bool = True) -> dict:
     """Trains, or goes on, or finds it finished; returns what `result.json` holds.
 
     Every process of several does the same; the first alone prints and writes.
+
+    Args:
+      page: whether the report is drawn.
     """
     together(lambda: _check(config))
     config = resolved(config)
     with contextlib.ExitStack() as stack:
         together(lambda: stack.enter_context(held(workdir)), first_only=True)
-        return _run(config, workdir)
+        return _run(config, workdir, page)
 
 
-def _run(config: ConfigDict, workdir: Path) -> dict:
-    together(lambda: _refuse_other(workdir, config))
+def _run(config: ConfigDict, workdir: Path, page: bool) -> dict:
+    together(lambda: refuse_other(workdir, config))
     together(lambda: _check_sizes(config, workdir))
     for name in stage_order(config):
         console.print(f"stage {name}")
-        run(stage_config(config, name), workdir / name)
+        run(stage_config(config, name), workdir / name, page)
     if result := _finished(workdir):
         console.print(f"{workdir} is finished; this is its result:")
         if made := evaluate.remake(workdir, Path(config.data.dir), Path(config.data.cache)):
@@ -52,7 +62,7 @@ def _run(config: ConfigDict, workdir: Path) -> dict:
     else:
         result = _train_and_test(config, workdir)
         together(lambda: write_json(workdir / RESULT, result), first_only=True)
-    together(lambda: _show(result, workdir), first_only=True)
+    together(lambda: _show(result, workdir, page), first_only=True)
     return result
 
 
@@ -119,7 +129,8 @@ def _needed(config: ConfigDict) -> list[str]:
 
 
 def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
-    commit = provenance.commit()  # of the code that runs: the tree may move on meanwhile
+    # Of the code that runs: the tree may move on meanwhile.
+    commit, code = provenance.commit(), provenance.code()
     task = tasks.make(config)
     mesh = together(lambda: devices.over(config.batch_size))
     examples = together(lambda: prepared(config, task, workdir))
@@ -146,6 +157,8 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
             console.print(f"going on after epoch {progress.epoch}")
         if commit not in progress.commits:
             progress.commits.append(commit)
+        if code not in progress.codes:
+            progress.codes.append(code)
         _write_history(workdir, progress)
 
         sample = jax.jit(task.samples)
@@ -191,6 +204,7 @@ def _train_and_test(config: ConfigDict, workdir: Path) -> dict:
         "hardware": provenance.hardware(),
         "versions": provenance.versions(),
         "commit": " ".join(progress.commits),  # several if it was resumed by other code
+        "fingerprints": {"data": fingerprint(examples.splits), "code": " ".join(progress.codes)},
         "metrics": figures,
         "paper": config.paper.to_dict(),
         "artifacts": artifacts,
@@ -243,7 +257,12 @@ def _protocol(config: ConfigDict) -> str:
     return split + (", test part validates" if config.protocol == "paper" else "")
 
 
-def _refuse_other(workdir: Path, config: ConfigDict) -> None:
+def refuse_other(workdir: Path, config: ConfigDict) -> None:
+    """Refuses a folder in which something else was trained.
+
+    Raises:
+      UserError: its config is another, or none; names the fields.
+    """
     file = workdir / "config.json"
     if not file.exists() or _is_lost(file, workdir):
         return
@@ -334,9 +353,11 @@ def _write_history(workdir: Path, progress: train.Progress) -> None:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in progress.history))
 
 
-def _show(result: dict, workdir: Path) -> None:
-    """Result table, and the report where its libraries are installed."""
+def _show(result: dict, workdir: Path, page: bool) -> None:
+    """Result table, and the report where it is wanted and its libraries are installed."""
     console.print(report.table([result]))
+    if not page:
+        return
     libraries = ("matplotlib", "sklearn", "scipy", "PIL")
     if missing := [name for name in libraries if not importlib.util.find_spec(name)]:
         console.print(f"no report with figures: {', '.join(missing)} not installed")

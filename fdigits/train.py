@@ -71,6 +71,7 @@ class Progress:
     timed_steps: int = 0
     history: list[dict] = dataclasses.field(default_factory=list)  # a row per epoch
     commits: list[str] = dataclasses.field(default_factory=list)  # of the code that trained
+    codes: list[str] = dataclasses.field(default_factory=list)  # its fingerprints
 
     def stopped(self, config: ConfigDict) -> bool:
         """All epochs are done, or early stopping waited long enough."""
