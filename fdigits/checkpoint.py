@@ -117,7 +117,7 @@ class Checkpoints:
             shutil.move(self.folder / str(epoch), aside)
 
         self._manager.close()
-        devices.together(move, first_only=True)
+        devices.agree(move, first_only=True)
         self._open()
         return aside
 

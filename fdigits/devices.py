@@ -64,18 +64,18 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def together(action: Callable[[], Any], first_only: bool = False) -> Any:
-    """What `action` gives, when all processes are through with it, or the first alone is.
+def agree(action: Callable, *arguments: Any, first_only: bool = False) -> Any:
+    """What `action(*arguments)` gives, once all processes, or the first alone, are through with it.
 
     Raises:
       UserError: in the first process, what went wrong in any.
       SystemExit: in the others, then; the first has told.
     """
     if jax.process_count() == 1:
-        return action()
+        return action(*arguments)
     result, told = None, b""
     try:
-        result = action() if is_first() or not first_only else None
+        result = action(*arguments) if is_first() or not first_only else None
     except UserError as error:
         told = (str(error).encode() or b"?")[:TOLD]
     sent = np.frombuffer(told.ljust(TOLD, b"\0"), np.uint8)
@@ -115,6 +115,11 @@ def everywhere(mesh: Mesh) -> NamedSharding:
 def by_batch(mesh: Mesh) -> NamedSharding:
     """`[K, B, ...]`: each device has its share of B."""
     return NamedSharding(mesh, PartitionSpec(None, AXIS))
+
+
+def by_first(mesh: Mesh) -> NamedSharding:
+    """`[S, ...]`: each device has its share of S."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def own(mesh: Mesh, batch_size: int) -> slice:

@@ -35,6 +35,7 @@ class Loop:
         task = self.task = Classify(Small(), self.config)
         self.examples = prepared(self.config, task, out)
         self.feeder = pipeline.make_feeder(feeder, self.examples.arrays, mesh)
+        self.config.data.feeder = feeder
         state = train.create_state(task, self.config, self.examples.sample(), 10)
         self.state, self.progress = devices.replicate(state, mesh), train.Progress()
 
@@ -43,15 +44,10 @@ class Loop:
         with Checkpoints(folder) as checkpoints:
             if found := checkpoints.latest(self.state):
                 self.state, self.progress = found
-            self.state = train.fit(
-                self.config,
-                self.task,
-                self.examples.splits,
-                self.feeder,
-                self.state,
-                self.progress,
-                save=checkpoints.save,
-            )
+            what = self.config, self.task, self.examples.splits, self.examples.arrays
+            training = train.Training(*what, self.state, self.progress, save=checkpoints.save)
+            train.fit(training, self.feeder.mesh)
+            self.state = training.state
 
     def told(self) -> dict:
         """The history, what the trained model makes of the test part, and its parameters."""

@@ -73,7 +73,7 @@ FLOORS = [
     {"cells", "config", "console", "devices", "errors", "files", "noise", "provenance"},
     {"data"},
     {"models", "optim", "metrics", "quality", "augment", "voices", "corruptions"},
-    {"train", "checkpoint"},
+    {"train", "checkpoint", "together"},
     {"tasks", "report"},
     {"trained", "examples", "evaluate", "explain", "embed", "recogniser", "predict", "pretrained"},
     {"run", "export", "demo", "robustness"},

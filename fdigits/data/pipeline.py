@@ -117,7 +117,7 @@ class DeviceFeeder:
 
     def __call__(self, rows: Arrays, batch_size: int, chunk: int) -> Iterator[Batches]:
         own = self._devices.own(self.mesh, batch_size)
-        for group in chunk_rows(_known(rows, self.resident), batch_size, chunk):
+        for group in chunk_rows(known(rows, self.resident), batch_size, chunk):
             mine = {name: column[:, own] for name, column in group.items()}
             yield self._devices.place(mine, self.mesh)
 
@@ -139,7 +139,7 @@ class HostFeeder:
     def __call__(self, rows: Arrays, batch_size: int, chunk: int) -> Iterator[Batches]:
         tf, arrays = self._tf, self._arrays
         own = self._devices.own(self.mesh, batch_size)
-        batches = in_batches(_known(rows, arrays), batch_size)
+        batches = in_batches(known(rows, arrays), batch_size)
 
         def gather(group):
             return group | {name: tf.gather(arrays[name], group[name]) for name in arrays}
@@ -154,7 +154,7 @@ class HostFeeder:
             yield self._devices.place(group, self.mesh)
 
 
-def _known(rows: Arrays, arrays: Mapping) -> Arrays:
+def known(rows: Arrays, arrays: Mapping) -> Arrays:
     """The rows of the modalities that a feeder holds, and what is no modality."""
     return {k: v for k, v in rows.items() if k in arrays or k in ("label", "mask")}
 
