@@ -57,9 +57,14 @@ def run_seeds(
         own = config.copy_and_resolve_references()
         own.seed = seed
         runs.append((own, workdir / f"seed_{seed}"))
-    if jax.default_backend() == "cpu" or jax.process_count() > 1:
-        return [run(*one, page) for one in runs]
-    return _run_all(runs, page)
+    if at_once():
+        return _run_all(runs, page)
+    return [run(*one, page) for one in runs]
+
+
+def at_once() -> bool:
+    """Whether several small models are trained quicker at once here, and can be."""
+    return jax.default_backend() != "cpu" and jax.process_count() == 1
 
 
 def _run_all(runs: Sequence[tuple[ConfigDict, Path]], page: bool) -> list[dict]:

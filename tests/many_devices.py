@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fdigits import devices, train
+from fdigits import devices, together, train
 from fdigits.checkpoint import Checkpoints
 from fdigits.config import base
 from fdigits.data import pipeline
@@ -24,10 +24,10 @@ from tests.test_train import Small
 class Loop:
     """Two epochs over bundled pictures."""
 
-    def __init__(self, out: Path, mesh: Mesh, feeder: str = "device"):
+    def __init__(self, out: Path, mesh: Mesh, feeder: str = "device", seed: int = 0):
         self.config = base("small", "bundled")
         self.config.model.name = "image"
-        self.config.update(dict(epochs=2, batch_size=16, chunk=4))
+        self.config.update(dict(epochs=2, batch_size=16, chunk=4, seed=seed))
         # Adam makes whole steps of the rounding in gradients that BatchNorm cancels.
         self.config.optimizer.update(dict(name="sgd", learning_rate=0.03, momentum=0.9))
         self.config.data.update(dict(limit=164, cache=str(out / "cache")))
@@ -44,10 +44,14 @@ class Loop:
         with Checkpoints(folder) as checkpoints:
             if found := checkpoints.latest(self.state):
                 self.state, self.progress = found
-            what = self.config, self.task, self.examples.splits, self.examples.arrays
-            training = train.Training(*what, self.state, self.progress, save=checkpoints.save)
+            training = self.training()
+            training.save = checkpoints.save
             train.fit(training, self.feeder.mesh)
             self.state = training.state
+
+    def training(self) -> train.Training:
+        what = self.config, self.task, self.examples.splits, self.examples.arrays
+        return train.Training(*what, self.state, self.progress)
 
     def told(self) -> dict:
         """The history, what the trained model makes of the test part, and its parameters."""
@@ -67,8 +71,19 @@ def over(n: int) -> Mesh:
     return Mesh(np.array(jax.devices()[:n]), (devices.AXIS,))
 
 
+def seeds_at_once(out: Path) -> list[Loop]:
+    """Two, on a device each."""
+    loops = [Loop(out, over(1), seed=seed) for seed in (0, 1)]
+    trainings = [loop.training() for loop in loops]
+    together.fit(trainings, over(2))
+    for loop, training in zip(loops, trainings, strict=True):
+        loop.state = training.state
+    return loops
+
+
 def several_devices(out: Path) -> dict:
-    """1, 2 and 8 of them; 8 that go on where 1 stopped, and 1 where 8 did."""
+    """1, 2 and 8 of them; 8 that go on where 1 stopped, and 1 where 8 did; a seed beside another,
+    each on a device of its own."""
     found = {}
     for n in (1, 2, 8):
         loop = Loop(out, over(n))
@@ -82,7 +97,7 @@ def several_devices(out: Path) -> dict:
         loop = Loop(out, over(after))
         loop.fit(folder)
         found[f"{before} then {after}"] = loop.told()
-    return found
+    return found | {"beside another": seeds_at_once(out)[0].told()}
 
 
 def several_processes(out: Path, port: str, process: int) -> dict:

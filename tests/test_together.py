@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from fdigits import devices, together, train
+from fdigits import devices, run, together, train
 from fdigits.checkpoint import Checkpoints, weights
 from fdigits.data.pairing import splits
 from tests.test_train import Loop, staged
@@ -60,7 +60,7 @@ def test_seeds_at_once_are_those_alone(corpora, tmp_path, shared):
         together.fit(ours, devices.one())
     for one, other, seed in zip(ours, theirs, (0, 1), strict=True):
         assert_close(one, other)
-        params, batch_stats = weights(tmp_path / str(seed), 3)
+        params, _ = weights(tmp_path / str(seed), 3)
         jax.tree.map(np.testing.assert_array_equal, params, one.state.params)
     a, b = (one.progress.history[0]["train"]["loss"] for one in ours)
     assert abs(a - b) > 100 * TOLERANCE  # seeds do differ
@@ -97,3 +97,31 @@ def test_trainings_of_other_sizes_are_not_trained_at_once(corpora):
     assert not together.alike([one.training(), other.training()])
     other.config.batch_size, other.arrays = 8, {"image": other.arrays["image"][:-1]}
     assert not together.alike([one.training(), other.training()])
+
+
+@pytest.mark.slow
+def test_seeds_at_once_are_ordinary_runs(tmp_path, monkeypatch, capsys):
+    """As on an accelerator; the judge is an earlier stage."""
+    from tests.test_project import config_of
+
+    config = config_of("configs/sound_to_image.py")
+    config.update(dict(epochs=2, batch_size=20, chunk=5))
+    config.data.limit, config.stages.judge.epochs = 100, 2
+    own = config.copy_and_resolve_references()
+    own.seed = 1
+    one = run.run(own, tmp_path / "alone")
+    monkeypatch.setattr(run, "at_once", lambda: True)
+    results = run.run_seeds(config, tmp_path / "seeds", (0, 1))
+    assert "one after another" not in capsys.readouterr().out
+    assert [result["seed"] for result in results] == [0, 1]
+    for name, figure in one["metrics"]["test"].items():
+        if isinstance(figure, float):
+            assert results[1]["metrics"]["test"][name] == pytest.approx(figure, rel=0.01, abs=0.01)
+    here, there = (
+        {str(file.relative_to(at)) for file in at.rglob("*.*") if "checkpoints" not in file.parts}
+        for at in (tmp_path / "alone", tmp_path / "seeds/seed_1")
+    )
+    assert {x for x in here if "events" not in x} == {x for x in there if "events" not in x}
+    again = run.run_seeds(config, tmp_path / "seeds", (0, 1))
+    assert again == results
+    assert capsys.readouterr().out.count("is finished") == 4  # two seeds, a stage each
