@@ -5,11 +5,11 @@ A study's config, `configs/studies/NAME.py`, has these fields:
 - `name` (of its default workdir), `title`, `paper` ("R0 Table 7"), `notes` (what to know of it)
 - `seeds`: each cell is trained once with each
 - `metrics`: the figures that its table shows, of the test part
-- `items`: how many test items the paper's figures stand on, 0 where it does not say
+- `test_items`: how many test items the paper's figures stand on, 0 where it does not say
 - `overrides`: of every cell's config, "epochs=1,data.limit=400"
 - `only`: what to train of it, "" = all: cells, or a cell's seed, "hybrid_cnn,image_cnn/seed_0"
-- `other_code`: what to do with runs that were trained by code which computes otherwise: "stop"
-  (leave them, and say so), "keep" (take their figures), "again" (put them aside and train again)
+- `changed`: what to do with finished runs of other data, or of code that computes otherwise: "stop"
+  (leave them, and say so), "keep" (take their figures), "again" (rename them and train again)
 - `cells`: name -> fields of `cell`
 - `claims`: name -> fields of `claim`
 """
@@ -30,9 +30,10 @@ from fdigits.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 SEEDS = (0, 1, 2, 3, 4)
+NOWHERE = -1.0  # the place of a cell that is no point of a curve
 SPLIT, SPEAKERS = "paper's split", "unseen speakers"  # groups of cells
 KINDS = ("beats", "equals", "rises", "falls", "above")
-OTHER_CODE = ("stop", "keep", "again")
+CHANGED = ("stop", "keep", "again")
 METRICS = ("accuracy", "macro_f1")  # that a config's `paper` may hold
 
 
@@ -50,10 +51,10 @@ def study(name: str, data: str, **fields) -> ConfigDict:
             notes="",
             seeds=SEEDS,
             metrics=("accuracy",),
-            items=0,
+            test_items=0,
             overrides="",
             only="",
-            other_code="stop",
+            changed="stop",
             cells={},
             claims={},
         )
@@ -69,8 +70,8 @@ def cell(
     *,
     of: str = "",
     group: str = SPLIT,
-    x: float = 0.0,
-    items: int = 0,
+    x: float = NOWHERE,
+    test_items: int = 0,
 ) -> dict:
     """One cell of a table.
 
@@ -79,12 +80,11 @@ def cell(
       overrides: of the config's fields, "data.split=speaker,epochs=8".
       of: "CELL/STAGE": trained as a stage of another cell's run, and not by itself; config and
         overrides are then that cell's.
-      x: where it stands on its curve, if it is a point of one.
-      items: as the study's, where they differ.
+      x: where it stands on its curve, from 0 up, if it is a point of one.
+      test_items: as the study's, where they differ.
     """
-    return dict(
-        title=title, config=config, overrides=overrides, of=of, group=group, x=x, items=items
-    )
+    fields = dict(title=title, config=config, overrides=overrides, of=of, group=group)
+    return fields | dict(x=float(x), test_items=test_items)
 
 
 def stage_of(cells: Mapping[str, dict], title: str, of: str, **fields) -> dict:
@@ -108,8 +108,8 @@ def claim(
     - "rises", "falls": over the cells of `a`, in the order of their `x`.
     - "above": each of `a` is at least `value`.
     """
-    names = [(one,) if isinstance(one, str) else tuple(one) for one in (a, b)]
-    return dict(text=text, kind=kind, a=names[0], b=names[1], value=float(value))
+    a, b = ((one,) if isinstance(one, str) else tuple(one) for one in (a, b))
+    return dict(text=text, kind=kind, a=a, b=b, value=float(value))
 
 
 def with_speakers(
@@ -152,7 +152,7 @@ def check(config: ConfigDict) -> None:
     Raises:
       UserError: names the field.
     """
-    choose(config.other_code, dict.fromkeys(OTHER_CODE), "other_code")
+    choose(config.changed, dict.fromkeys(CHANGED), "changed")
     seeds = config.seeds
     if not seeds or len({*seeds}) < len(seeds) or not all(type(s) is int and s >= 0 for s in seeds):
         raise UserError(f"seeds is {seeds}: it must be different whole numbers of at least 0")
@@ -163,9 +163,7 @@ def check(config: ConfigDict) -> None:
         choose(one.kind, dict.fromkeys(KINDS), f"claims.{name}.kind")
         for other in (*one.a, *one.b):
             choose(other, config.cells, f"claims.{name}: cell")
-    known = {one.folder for one in _all(config)} | {*config.cells}
-    for wanted in filter(None, config.only.split(",")):
-        choose(wanted, dict.fromkeys(known), "only: cell")
+    _only(config)
 
 
 def cells(config: ConfigDict) -> list[Training]:
@@ -175,8 +173,18 @@ def cells(config: ConfigDict) -> list[Training]:
       UserError: a config that is none, or a field that it does not have.
     """
     check(config)
-    only = {*filter(None, config.only.split(","))}
+    only = _only(config)
     return [one for one in _all(config) if not only or only & {one.cell, one.folder}]
+
+
+def _only(config: ConfigDict) -> set[str]:
+    """The runs, "image_cnn" or "image_cnn/seed_0", whose cells `config.only` names."""
+    found, seeds = set(), {f"seed_{seed}": f"/seed_{seed}" for seed in config.seeds} | {"": ""}
+    for wanted in filter(None, config.only.split(",")):
+        name, _, seed = wanted.partition("/")
+        one = choose(name, dict(config.cells.items()), "only: cell")
+        found.add((one.of.partition("/")[0] or name) + choose(seed, seeds, "only: seed"))
+    return found
 
 
 def _all(config: ConfigDict) -> Iterator[Training]:

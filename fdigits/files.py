@@ -62,6 +62,17 @@ def held(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a run is at work in a folder."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with held(folder):
+            return False
+    except UserError:
+        return True
+
+
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yields a temporary path beside `path` (same suffix) that replaces it if the body succeeds."""

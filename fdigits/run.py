@@ -303,7 +303,11 @@ def _tested(one: _Started) -> dict:
         "hardware": provenance.hardware(),
         "versions": provenance.versions(),
         "commit": " ".join(progress.commits),  # several if it was resumed by other code
-        "fingerprints": {"data": fingerprint(examples.splits), "code": " ".join(progress.codes)},
+        # The training part's corpora may also hold what stages drew.
+        "fingerprints": {
+            "data": fingerprint(examples.splits["test"].corpora),
+            "code": " ".join(progress.codes),
+        },
         "metrics": figures,
         "paper": config.paper.to_dict(),
         "artifacts": artifacts,

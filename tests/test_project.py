@@ -77,6 +77,7 @@ FLOORS = [
     {"tasks", "report"},
     {"trained", "examples", "evaluate", "explain", "embed", "recogniser", "predict", "pretrained"},
     {"run", "export", "demo", "robustness"},
+    {"measured"},
     {"study"},
 ]
 

@@ -4,7 +4,8 @@ python launch.py --config=configs/studies/r0_grid.py[:DATA][,model=image][,epoch
 
 The ranges are R0's: 2 or 3 convolutions, whose first has 32, 64 or 128 filters and each further
 one twice as many; a learning rate of 1e-3, 1e-4 or 1e-5; `epochs` 10 (R0: 10 to 100). MODEL: hybrid
-(the default), image, audio. R0 took the best on the validation part, which each run's figures hold too.
+(the default), image, audio. R0 took the best on the validation part, whose figures each run holds
+too.
 """
 
 from fdigits.cells import cell, study

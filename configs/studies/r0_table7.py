@@ -32,6 +32,6 @@ def get_config(arg: str = ""):
         title="R0: digits by picture, by recording, by both",
         paper="R0 Table 7",
         metrics=("accuracy", "macro_f1"),
-        items=9000,
+        test_items=9000,
         **with_speakers(cells, claims),
     )

@@ -37,6 +37,6 @@ def get_config(arg: str = ""):
         title="R1: fusion by learned weights",
         paper="R1 Table 1",
         metrics=("macro_f1", "accuracy"),
-        items=12_000,
+        test_items=12_000,
         **with_speakers(cells, claims),
     )

@@ -23,13 +23,13 @@ def get_config(arg: str = ""):
     ]
     fields = with_speakers(cells, claims)
     title = "The judge, of true pictures"
-    fields["cells"]["judge"] = stage_of(cells, title, "tuned/judge", items=10_000)
+    fields["cells"]["judge"] = stage_of(cells, title, "tuned/judge", test_items=10_000)
     fields["claims"]["judge"] = claim("The judge reads 99 % of them", "above", "judge", value=0.99)
     return study(
         "r2",
         data,
         title="R2: pictures drawn of spoken digits",
         paper="R2 Results",
-        items=4500,
+        test_items=4500,
         **fields,
     )

@@ -34,6 +34,6 @@ def get_config(arg: str = ""):
         data,
         title="R4: codes of spoken digits",
         paper="R4 Problem 1 (Table 1, Figure 2)",
-        items=450,
+        test_items=450,
         **with_speakers(cells, claims),
     )

@@ -33,7 +33,7 @@ def get_config(arg: str = ""):
         choice["data"],
         title="R4: attention on pictures",
         paper="R4 Table 10",
-        items=2000,
+        test_items=2000,
         cells=cells,
         claims=numbered(claims),
     )

@@ -25,6 +25,6 @@ def get_config(arg: str = ""):
         data,
         title="R4: attention on spectrograms",
         paper="R4 Table 13",
-        items=256,
+        test_items=256,
         **with_speakers(cells, claims),
     )

@@ -38,7 +38,7 @@ def get_config(arg: str = ""):
         data,
         title="R4: augmentation of scarce pictures",
         paper="R4 Table 3",
-        items=2000,
+        test_items=2000,
         cells=cells,
         claims=numbered(claims),
     )

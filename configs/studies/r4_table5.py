@@ -50,7 +50,7 @@ def get_config(arg: str = ""):
         choice["data"],
         title="R4: a GAN for scarce pictures",
         paper="R4 Table 5",
-        items=2000,
+        test_items=2000,
         cells=cells,
         claims=numbered(claims),
     )

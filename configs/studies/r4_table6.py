@@ -45,7 +45,7 @@ def get_config(arg: str = ""):
         data,
         title="R4: augmentation, then a GAN",
         paper="R4 Table 6",
-        items=2000,
+        test_items=2000,
         cells=cells,
         claims=numbered(claims),
     )
