@@ -20,13 +20,6 @@ settings.load_profile("fdigits")
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-def pytest_configure(config):
-    """LLVM's passes take half of a compilation, which short runs do not earn back; the slow tests,
-    and whole runs (test_run.py), are compiled as a person's are."""
-    if config.option.markexpr == "not slow":
-        os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-
-
 def pytest_xdist_auto_num_workers(config) -> int:
     """One for each processor that may be used, which is more than xdist takes by itself."""
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)

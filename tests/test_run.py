@@ -25,9 +25,8 @@ def command(*flags: str) -> list[str]:
 
 
 def launch(*flags: str, **env: str) -> subprocess.CompletedProcess:
-    compiled = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
     return subprocess.run(
-        command(*flags), cwd=ROOT, capture_output=True, text=True, env=os.environ | compiled | env
+        command(*flags), cwd=ROOT, capture_output=True, text=True, env=os.environ | env
     )
 
 
