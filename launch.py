@@ -40,11 +40,11 @@ def main(arguments: list[str]) -> None:
     from fdigits.console import console
     from fdigits.files import path_of
     from fdigits.run import run, run_seeds
-    from fdigits.study import run_study
 
     devices.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
     console.quiet = not devices.is_first()
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     config = CONFIG.value
     workdir = path_of(WORKDIR.value or f"runs/{config.name}")
     if "space" in config:
@@ -52,6 +52,8 @@ def main(arguments: list[str]) -> None:
 
         search(config, workdir)
     elif "cells" in config:
+        from fdigits.study import run_study  # Matplotlib and SciPy take a second
+
         run_study(config, workdir)
     elif SEEDS.value:
         run_seeds(config, workdir, _seeds(SEEDS.value))
