@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import input as feeding
-from benchmarks import kernels, sitting, startup, steps
+from benchmarks import kernels, latency, sitting, startup, steps
 from benchmarks.systems import SYSTEMS, load_config
 from fdigits import tasks
 from fdigits.data.corpus import MODALITIES
@@ -305,3 +305,43 @@ def test_plain_layouts_are_the_modules(plain, module, channels):
     ours, theirs = (jax.jit(layer.apply)(variables, x) for layer in (module, plain))
     for a, b in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_a_prediction_is_timed_beside_the_twins():
+    pytest.importorskip("torch")
+    from benchmarks import peers
+
+    figure = latency.compared("audio_lstm", peers, ["torch"], rounds=2, count=1)
+    own, theirs = (figure["milliseconds"][name] for name in ("fdigits", "torch"))
+    ratios = [round(b / a, 3) for a, b in zip(own, theirs, strict=True)]
+    assert figure["best_peer_takes"] == ratios and min(own) > 0
+    assert len(latency.rows({"audio_lstm": figure})) == 1
+
+
+def test_calls_give_probabilities():
+    pytest.importorskip("torch")
+    from benchmarks import peers
+
+    for call in latency.calls("picture", peers, ["torch"]).values():
+        p_BxV = call()
+        assert p_BxV.shape == (1, 10)
+        np.testing.assert_allclose(p_BxV.sum(), 1, rtol=1e-5)
+
+
+def test_the_twin_of_the_ear_hears_what_the_ear_hears():
+    torch = pytest.importorskip("torch")
+    from benchmarks import twins
+    from fdigits import trained
+    from fdigits.models import ears
+
+    shipped = trained.shipped()
+    twin = twins.expert(shipped.config.model, "word").eval()
+    own = [shipped.params["word_encoder"], shipped.params["word_head"]]
+    assert sum(p.numel() for p in twin.parameters()) == sum(x.size for x in jax.tree.leaves(own))
+    word = np.random.default_rng(0).normal(0, 0.1, (2, 10_000)).astype(np.float32)
+    ear, given = twin.encoder, torch.tensor(word)
+    again = (given[:, ear.places] * ear.weights).sum(2).numpy()
+    heard = np.asarray(jax.jit(ears.heard_again)(word)).reshape(5, 2, -1)[1:]
+    np.testing.assert_allclose(again.swapaxes(0, 1), heard, atol=1e-3)
+    cepstra = jax.jit(ears.cepstra)(word)
+    np.testing.assert_allclose(ear.cepstra(given).numpy(), cepstra, atol=1e-3)
