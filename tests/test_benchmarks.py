@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import epochs, kernels, latency, scale, sitting, startup, steps
+from benchmarks import epochs, kernels, latency, picture, scale, sitting, startup, steps
 from benchmarks import input as feeding
 from benchmarks.systems import SYSTEMS, config_of, load_config
 from fdigits import tasks
@@ -392,3 +392,24 @@ def test_operations_are_those_of_the_matrix_products():
     # forward, and in the gradient of kernels; of what a layer reads, too, but for the first's
     low, high = (times * config.batch_size * kernels for times in (4, 8))
     assert low < scale.operations(config, chunk) < high
+
+
+def test_the_picture_has_a_panel_for_each_kind_of_figure(tmp_path):
+    few = {"milliseconds": {"fdigits": [1.0]}, "best_peer_takes": [1.5, 1.2], sitting.BUSY: 0.0}
+    start = {"seconds": {"imports": [1.0], "data": [2.0]}, "to_first_step": [3.0], "loaded": []}
+    here = {"hardware": "CPU; AMD EPYC, 2 cores"}
+    sitting.join(tmp_path / "a.json", {"image_cnn": few, "cold": start | {sitting.BUSY: 1.5}}, here)
+    steps_file = ROOT / "results" / "steps_cpu.json"
+    drawn = picture.picture([steps_file, tmp_path / "a.json"])
+    rows = [[tick.get_text() for tick in axes.get_yticklabels()] for axes in drawn.axes]
+    assert rows[0][::-1] == [*sitting.read(steps_file)]
+    assert rows[1:] == [["image_cnn"], ["cold (busy)"]]
+    sitting.join(tmp_path / "b.json", {"quick": {"accuracy": [1.0]}}, here)
+    with pytest.raises(UserError, match="no figure"):
+        picture.picture([tmp_path / "b.json"])
+
+
+def test_the_best_peer_is_that_of_each_round():
+    figure = {"ratio_of_chunk": {"torch": [2.0, 1.0], "torch_fused": [1.5, 3.0]}}
+    assert picture.over_best(figure) == [1.5, 1.0]
+    assert [picture.steps_goal(name) for name in ("hybrid_lstm", "gan")] == [1.2, None]
