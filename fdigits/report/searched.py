@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from fdigits.report.page import Block, Grid, Heading, Items, Note, Picture, publish, sound
+from fdigits.report.page import Block, Grid, Heading, Items, Note, Picture, markdown, publish, sound
 from fdigits.report.style import INK, PALE, RIGHT, STYLE, WRONG
 from fdigits.report.terminal import HEADINGS, shown
 
@@ -96,6 +96,12 @@ def _best(summary: dict) -> str:
     )
 
 
+def markdown_of(summary: dict) -> str:
+    """What documents hold of a search: its best trial and all others."""
+    told = [Items([_title(summary), _best(summary)]), *_trials(summary)]
+    return "\n\n".join(map(markdown, told)) + "\n"
+
+
 def write(summary: dict, out: Path) -> Path:
     """Writes `report.html`, `report.md` and `figures/` of a search into `out`."""
     return publish(f"fdigits search: {summary['name']}", [*sound(blocks(summary))], out)
@@ -116,6 +122,10 @@ def blocks(summary: dict) -> Iterator[Block]:
             told += f" Share of the scores' variance that each field explains (fANOVA): {shares}."
         yield Picture("fields", partial(slices, summary, done), "Scores by field", told, 720)
     yield Heading("Trials, best first")
+    yield from _trials(summary)
+
+
+def _trials(summary: dict) -> Iterator[Grid]:
     last = len(header(summary)) - 1
     yield Grid(header(summary), [cells(summary, one) for one in ranked(summary)], range(last))
 

@@ -1,11 +1,13 @@
 """`python -m fdigits.report.studies RESULTS DOCUMENT [...]`: studies' tables into documents.
 
-RESULTS holds a folder for each study with its `study.json`; beside it `table.md` is written anew.
+RESULTS holds a folder for each study with its `study.json`, or for a search with its `search.json`;
+beside it `table.md` is written anew.
 In a document the lines between `<!-- study NAME -->` and `<!-- end of study -->` become the tables
 and verdicts of `RESULTS/NAME`. With `--check` nothing is written; what is out of date is an error.
 """
 
 import argparse
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,22 +15,36 @@ from pathlib import Path
 from fdigits.config import nearest
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic, path_of
+from fdigits.report import searched
 from fdigits.report.study import STUDY, facts, read
 from fdigits.report.study_tables import summary
 
 PLACE = re.compile(r"(<!-- study (\S+) -->\n).*?(<!-- end of study -->)", re.DOTALL)
 
 
+SEARCH = "search.json"
+
+
 def names(results: Path) -> list[str]:
-    return sorted(file.parent.name for file in results.glob(f"*/{STUDY}"))
+    return sorted(
+        file.parent.name for kind in (STUDY, SEARCH) for file in results.glob(f"*/{kind}")
+    )
+
+
+def tables(folder: Path) -> str:
+    """`table.md` of a study or a search."""
+    if (folder / SEARCH).exists():
+        return searched.markdown_of(json.loads((folder / SEARCH).read_text()))
+    return summary(read(folder))
 
 
 def part(results: Path, name: str) -> str:
     """A study's part of a document."""
-    study = read(results / name)
-    asked, *rest = facts(study)
-    told = " ".join([f"**{study['title']}.**", asked, *rest, f"Figures: `results/{name}/`."])
-    return f"\n{told}\n\n{summary(study)}\n"
+    told = [f"Figures: `results/{name}/`."]
+    if (results / name / STUDY).exists():
+        study = read(results / name)
+        told = [f"**{study['title']}.**", *facts(study), *told]
+    return f"\n{' '.join(told)}\n\n{tables(results / name)}\n"
 
 
 def written(text: str, results: Path, document: Path) -> str:
@@ -44,7 +60,7 @@ def written(text: str, results: Path, document: Path) -> str:
         if name not in known:
             raise UserError(
                 f"{document} names the study {name}{nearest(name, known)}, but "
-                f"{results / name / STUDY} is not there"
+                f"{results / name} holds none"
             )
     return PLACE.sub(lambda found: found[1] + part(results, found[2]) + found[3], text)
 
@@ -62,7 +78,7 @@ def files(results: Path, documents: list[Path]) -> Iterator[tuple[Path, str]]:
                 f"no document shows {results / name}: add the lines <!-- study {name} --> and "
                 f"<!-- end of study --> to {documents[0]}"
             )
-        yield results / name / "table.md", summary(read(results / name))
+        yield results / name / "table.md", tables(results / name)
     for document, text in texts.items():
         yield document, written(text, results, document)
 

@@ -176,8 +176,11 @@ def courses(study: dict) -> Iterator[Block]:
                 lines.setdefault(f"{before}…{after}", []).append(cell)
         lines = {name: some for name, some in lines.items() if len(some) > 2}
         if lines:
-            title = f"{HEADINGS.get(metric, metric)} by the number that stands for …"
-            caption = f"{group[:1].upper()}{group[1:]}: means over seeds with 95% intervals."
+            title = f"Curves of {metric.replace('_', ' ')}"
+            caption = (
+                f"{group[:1].upper()}{group[1:]}, by the number in the place of …: means over "
+                "seeds with 95% intervals."
+            )
             figure = partial(course, lines, metric)
             yield Picture(f"course_{number}", figure, title, caption, 560)
 
@@ -210,10 +213,10 @@ def course(lines: dict[str, list[dict]], metric: str) -> Figure:
                     cell["x"], times * of_paper["value"], **DIAMOND | {"markeredgecolor": colour}
                 )
     handles, _ = axes.get_legend_handles_labels()
-    handles.append(
-        Line2D([], [], label="reported", color="none", **DIAMOND | {"markeredgecolor": "#444444"})
-    )
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))
+    if any(metric in cell["reported"] for cells in lines.values() for cell in cells):
+        grey = DIAMOND | {"markeredgecolor": "#444444"}
+        handles.append(Line2D([], [], label="reported", color="none", **grey))
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     axes.set_ylabel(HEADINGS.get(metric, metric))
     axes.grid(color=PALE, linewidth=0.5)
     return figure

@@ -1,5 +1,6 @@
 """Documents hold the studies' tables as they are."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,19 @@ def test_a_documents_place_is_filled_and_kept_up_to_date(results, capsys):
     assert "| Pictures | 89.17" in (results / "one" / "table.md").read_text()
     assert studies.outdated(results, [page]) == []
     studies.main([str(results), str(page), "--check"])
+
+
+def test_a_search_has_a_place_too(results):
+    trial = dict(number=0, state="complete", fields={"epochs": 2}, score=0.975, epochs=2)
+    trial |= dict(seconds=3.2, run="trials/0000", reason="")
+    told = dict(name="grid", monitor="accuracy", direction="maximize", importances={})
+    (results / "grid").mkdir()
+    (results / "grid/search.json").write_text(json.dumps(told | {"trials": [trial]}))
+    page = results.parent / "page.md"
+    page.write_text(PLACE + PLACE.replace("one", "grid"))
+    studies.main([str(results), str(page)])
+    assert "| 0 | 2 | 97.50 | 2 | 3 | done |" in page.read_text()
+    assert "trial 0, accuracy 97.50: --config.epochs='2'" in page.read_text()
 
 
 def test_a_study_without_a_place_and_a_place_without_a_study_are_told(results):
