@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> None:
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     config = CONFIG.value
     workdir = path_of(WORKDIR.value or f"runs/{config.name}")
+    seeds = _seeds(SEEDS.value or [])
     if "space" in config:
         from fdigits.search import search  # needs Optuna
 
@@ -52,11 +53,11 @@ def main(arguments: list[str]) -> None:
     elif "cells" in config:
         from fdigits.study import run_study
 
+        config.seeds = tuple(seeds) or config.seeds
         run_study(config, workdir)
     else:
         from fdigits.run import run, run_seeds
 
-        seeds = _seeds(SEEDS.value or [])
         run_seeds(config, workdir, seeds) if seeds else run(config, workdir)
 
 
