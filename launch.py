@@ -1,6 +1,8 @@
-"""Runs the experiment of a config file.
+"""Runs the experiment, the study or the search of a config file.
 
 python launch.py --config=configs/hybrid.py [--workdir=DIR] [--config.field=value ...]
+
+Several seeds: --seeds=0,1,2. As one of several processes: docs/scaling.md.
 """
 
 import os
@@ -17,6 +19,12 @@ from fdigits.errors import UserError, exit_cleanly
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, e.g. configs/hybrid.py")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where it goes; default runs/<config name>")
+SEEDS = flags.DEFINE_list("seeds", [], "Runs with these seeds, in seed_<S>/ of the workdir: 0,1,2")
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "host:port of the first of several processes; auto = JAX looks for it"
+)
+PROCESSES = flags.DEFINE_integer("processes", 0, "How many processes there are")
+PROCESS = flags.DEFINE_integer("process", -1, "Which of them this is, from 0")
 
 
 @exit_cleanly
@@ -28,12 +36,34 @@ def main(arguments: list[str]) -> None:
     warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
     import jax
 
+    from fdigits import devices
+    from fdigits.console import console
     from fdigits.files import path_of
-    from fdigits.run import run
+    from fdigits.run import run, run_seeds
+    from fdigits.study import run_study
 
+    devices.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+    console.quiet = not devices.is_first()
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     config = CONFIG.value
-    run(config, path_of(WORKDIR.value or f"runs/{config.name}"))
+    workdir = path_of(WORKDIR.value or f"runs/{config.name}")
+    if "space" in config:
+        from fdigits.search import search  # needs Optuna
+
+        search(config, workdir)
+    elif "cells" in config:
+        run_study(config, workdir)
+    elif SEEDS.value:
+        run_seeds(config, workdir, _seeds(SEEDS.value))
+    else:
+        run(config, workdir)
+
+
+def _seeds(words: list[str]) -> list[int]:
+    if not all(word.isdecimal() for word in words) or len({*words}) < len(words):
+        told = ",".join(words)
+        raise UserError(f"--seeds={told}: give different whole numbers from 0 up, as 0,1,2")
+    return [int(word) for word in words]
 
 
 flags.mark_flag_as_required("config")
