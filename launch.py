@@ -39,8 +39,6 @@ def main(arguments: list[str]) -> None:
     from fdigits import devices
     from fdigits.console import console
     from fdigits.files import path_of
-    from fdigits.run import run, run_seeds
-    from fdigits.study import run_study
 
     devices.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
     console.quiet = not devices.is_first()
@@ -52,11 +50,14 @@ def main(arguments: list[str]) -> None:
 
         search(config, workdir)
     elif "cells" in config:
+        from fdigits.study import run_study
+
         run_study(config, workdir)
-    elif SEEDS.value:
-        run_seeds(config, workdir, _seeds(SEEDS.value))
     else:
-        run(config, workdir)
+        from fdigits.run import run, run_seeds
+
+        seeds = _seeds(SEEDS.value or [])
+        run_seeds(config, workdir, seeds) if seeds else run(config, workdir)
 
 
 def _seeds(words: list[str]) -> list[int]:
