@@ -9,6 +9,7 @@ import pytest
 
 from fdigits.errors import UserError
 from fdigits.report import study
+from tests.report import test_generate_figures
 
 WRONG = {"image": {1, 2, 3, 4, 5, 6}, "hybrid": {3, 4}, "audio": {5}}
 REASON = "the loss is nan at step 7"
@@ -199,3 +200,18 @@ def test_a_run_that_cannot_be_read_is_a_line_and_the_others_are_drawn(page, tmp_
     assert "image/seed_0/metrics.jsonl line 1 is no epoch" in text
     assert "hybrid/seed_0/predictions.npz cannot be read" in text
     assert "Confusion of Both (paper&#x27;s split)" in text
+
+
+def test_drawn_digits_of_a_generator_are_there(tmp_path):
+    told = made_up(tmp_path)
+    folder = tmp_path / "gan/seed_0"
+    folder.parent.mkdir()
+    test_generate_figures.finished(folder)
+    found = run("image", 0, "gan/seed_0") | {"metrics": {"judged": 0.5, "n": 20}}
+    gan = cell("gan", "GAN", "image", [], "all") | {"runs": [found], "done": 1, "reported": {}}
+    gan |= {"mean": {"judged": 0.5}, "interval": {"judged": None}}
+    told |= dict(cells=[gan], metrics=["judged"], claims=[], comparisons=[])
+    (tmp_path / "study.json").write_text(json.dumps(told))
+    text = study.write(tmp_path).read_text()
+    assert 'alt="GAN: drawn digits"' in text and "Learning curves: gan" in text
+    assert "| GAN | 0.5 | 1 | 20 |" in (tmp_path / "table.md").read_text()
