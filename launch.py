@@ -29,19 +29,17 @@ def main(arguments: list[str]) -> None:
     import jax
 
     from fdigits.files import path_of
-    from fdigits.run import run
-    from fdigits.study import run_study
 
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     config = CONFIG.value
     workdir = path_of(WORKDIR.value or f"runs/{config.name}")
     if "space" in config:
-        from fdigits.search import search  # needs Optuna
-
-        search(config, workdir)
+        from fdigits.search import search as start  # needs Optuna
+    elif "cells" in config:
+        from fdigits.study import run_study as start
     else:
-        start = run_study if "cells" in config else run
-        start(config, workdir)
+        from fdigits.run import run as start
+    start(config, workdir)
 
 
 flags.mark_flag_as_required("config")
