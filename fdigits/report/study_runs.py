@@ -11,7 +11,7 @@ from fdigits.errors import UserError
 from fdigits.report import artifacts, attention, build, comparison, figures, fusion, words
 from fdigits.report.artifacts import Run
 from fdigits.report.page import Beside, Block, Heading, Note, Picture, sound
-from fdigits.report.study_tables import done, groups, titled
+from fdigits.report.study_tables import done, titled
 from fdigits.report.style import RUNS
 
 CLASSIFYING = ("classify", "recognise")
@@ -27,6 +27,7 @@ class Kept(NamedTuple):
     """What the page reads of a run that is done."""
 
     path: Path
+    title: str  # of its system within the group
     group: str
     config: dict
     test: dict  # its figures of the test part
@@ -41,7 +42,7 @@ def of_runs(study: dict, folder: Path) -> Iterator[Block]:
             if not path.is_dir():
                 continue
             try:
-                kept.setdefault(title, []).append(_read(path, cell["group"]))
+                kept.setdefault(title, []).append(_read(path, cell))
             except UserError as error:
                 yield Note(f"{title}: {error}.")
     if not kept:
@@ -50,15 +51,14 @@ def of_runs(study: dict, folder: Path) -> Iterator[Block]:
         return
     yield from curves(kept)
     yield from confusions(kept)
-    alike = [[title for title, cell in titled(study).items() if cell["group"] == group]
-             for group in groups(study)]  # fmt: skip
-    yield from of_one_seed({title: runs[0].path for title, runs in kept.items()}, alike)
+    yield from of_one_seed({title: runs[0] for title, runs in kept.items()})
 
 
-def _read(path: Path, group: str) -> Kept:
+def _read(path: Path, cell: dict) -> Kept:
     return Kept(
         path,
-        group,
+        cell["title"],
+        cell["group"],
         artifacts.read_config(path / "config.json"),
         artifacts.read_result(path / "result.json")["metrics"]["test"],
         artifacts.read_history(path / "metrics.jsonl"),
@@ -117,26 +117,23 @@ def _confusion(title: str, counts: list[np.ndarray]) -> Picture:
     return Picture(name, figure, f"Confusion of {title}", caption, 520)
 
 
-def of_one_seed(paths: dict[str, Path], alike: list[list[str]]) -> Iterator[Block]:
-    """Errors in common, attention, embeddings, drawn digits of the first seed that is done.
-
-    Args:
-      alike: the systems of each group, which are compared with each other alone.
-    """
+def of_one_seed(kept: dict[str, Kept]) -> Iterator[Block]:
+    """Errors in common, attention, embeddings, drawn digits of the first seed that is done."""
     runs = {}
-    for title, path in paths.items():
+    for title, one in kept.items():
         try:
-            runs[title] = artifacts.load(path)
+            runs[title] = artifacts.load(one.path)
         except UserError as error:
             yield Note(f"{title}: {error}.")
     few = dict([*runs.items()][:DRAWN])
     yield from build.samples(few)
-    for number, titles in enumerate(alike):
-        some = {title: run for title, run in runs.items() if title in titles and _scores(run)}
-        for tag, group in enumerate(comparison.same_test(some, apart=True)):
-            if len(group) > 1:
-                yield Heading("Errors in common, of one seed: " + ", ".join(group))
-                yield from comparison.shared_errors(group, f"_{number}_{tag}")
+    for number, group in enumerate(dict.fromkeys(one.group for one in kept.values())):
+        some = {kept[title].title: run for title, run in runs.items()
+                if kept[title].group == group and _scores(run)}  # fmt: skip
+        for tag, alike in enumerate(comparison.same_test(some, apart=True)):
+            if len(alike) > 1:
+                yield Heading(f"Errors in common, of one seed: {group}")
+                yield from comparison.shared_errors(alike, f"_{number}_{tag}")
     scored = {title: run for title, run in few.items() if _scores(run)}
     yield from attention.looks(scored)
     yield from fusion.weights(scored)

@@ -144,10 +144,12 @@ def test_all_seeds_are_drawn_and_one_of_them_at_length(page):
         "Learning curves: classify",
         "Confusion of Pictures (unseen speakers)",
         "Venn diagram of errors",
-        "Errors of Pictures (paper&#x27;s split)",
+        "Errors of Pictures.",
         "Both (paper&#x27;s split): image encoder",
     ):
         assert title in text, title
+    assert "Errors in common, of one seed: paper&#x27;s split" in text
+    assert "Errors in common, of one seed: unseen" not in text  # one system alone
     assert "Test items of 2 seeds" in text
     assert "python launch.py --workdir=runs/image-speaker" in text
     assert "CPU; made up, 2 cores" in text and "jax 0.10.2" in text
