@@ -42,15 +42,21 @@ def main(arguments: list[str]) -> None:
     from fdigits.run import run, run_seeds
     from fdigits.study import run_study
 
-    devices.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-    console.quiet = not devices.is_first()
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
-    config = CONFIG.value
+    config, seeds = CONFIG.value, _seeds(SEEDS.value)
     workdir = path_of(WORKDIR.value or f"runs/{config.name}")
     if "cells" in config:
+        if seeds or COORDINATOR.value:
+            raise UserError(
+                "a study has --config.seeds of its own, and several processes share its runs "
+                "without --coordinator: start the same command as often"
+            )
         run_study(config, workdir)
-    elif SEEDS.value:
-        run_seeds(config, workdir, _seeds(SEEDS.value))
+        return
+    devices.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+    console.quiet = not devices.is_first()
+    if seeds:
+        run_seeds(config, workdir, seeds)
     else:
         run(config, workdir)
 
