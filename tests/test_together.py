@@ -48,10 +48,14 @@ def alone(loop: Loop, **what) -> train.Training:
     return training
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_seeds_at_once_are_those_alone(corpora, tmp_path, shared):
+@pytest.mark.parametrize("ahead", [False, True])
+def test_seeds_at_once_are_those_alone(corpora, tmp_path, ahead):
+    """Also where one has an epoch behind it, and arrays of its own, as standardised ones are."""
     each, again = loops(corpora), loops(corpora)
-    if not shared:  # as of what is standardised over the training part
+    if ahead:
+        each[0].config.epochs = 1
+        each[0].fit()
+        each[0].config.epochs = 3
         each[1].arrays = again[1].arrays = {"image": 255 - corpora["image"].x}
     theirs = [alone(loop) for loop in again]
     with contextlib.ExitStack() as stack:
