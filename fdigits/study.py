@@ -49,9 +49,8 @@ from fdigits.console import console
 from fdigits.errors import UserError, full
 from fdigits.files import Busy, held, write_json
 from fdigits.measured import DONE, FAILED, FAILURE, RUNNING, State, state, summary
-from fdigits.report import study as page
 from fdigits.report import terminal
-from fdigits.run import run
+from fdigits.run import run, undrawable
 
 __all__ = ["STUDY", "cells", "run_study"]
 
@@ -172,4 +171,10 @@ def _show(found: dict, workdir: Path) -> None:
     console.print(table)
     for one in found["claims"]:
         console.print(f"{one['verdict']:<9}  {one['text']}: {one['reason']}")
-    console.print(f"figures: {workdir / STUDY}; report: {page.write(workdir)}")
+    console.print(f"figures: {workdir / STUDY}")
+    if told := undrawable():
+        console.print(told)
+        return
+    from fdigits.report import study as page  # needs Matplotlib
+
+    console.print(f"report with figures: {page.write(workdir)}")

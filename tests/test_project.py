@@ -192,7 +192,12 @@ def tutorial(tmp_path, monkeypatch) -> types.SimpleNamespace:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_of_readme_and_docs_are_accepted(command, tutorial, monkeypatch):
     """Each is read as far as its arguments; what they do is tested elsewhere."""
-    first, *rest = [word for word in shlex.split(command) if not word.startswith(("<", "["))]
+    words = [word for word in shlex.split(command) if not word.startswith(("<", "["))]
+    while re.match(
+        r"srun$|mpirun$|-\w$|\d+$|--ntasks|[A-Z_]+=", words[0]
+    ):  # who starts it, and how
+        words.pop(0)
+    first, *rest = words
     if first == "pip":
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         for word in (word for word in rest if not word.startswith("-")):
@@ -202,8 +207,9 @@ def test_commands_of_readme_and_docs_are_accepted(command, tutorial, monkeypatch
     elif rest[:1] == ["launch.py"]:
         (place, *overrides) = rest[1:]
         config = config_of(place.removeprefix("--config="))
-        for name, _ in (word.removeprefix("--config.").split("=") for word in overrides):
-            assert field(config, name) is not None
+        flags = re.findall(r'DEFINE_\w+\(\s*"(\w+)"', (ROOT / "launch.py").read_text())
+        for name, _ in (word.removeprefix("--").split("=") for word in overrides):
+            assert name in flags or field(config, name.removeprefix("config.")) is not None
     elif rest[:2] == ["-m", "tests.models.torch_twins"]:  # needs PyTorch
         assert (ROOT / "tests/models/torch_twins.py").is_file()
     elif rest[:2] != ["-m", "venv"] and first.startswith("python"):

@@ -222,9 +222,8 @@ def runs(monkeypatch) -> Runs:
     made = Runs()
     monkeypatch.setattr(study, "run", made)
     monkeypatch.setattr(study, "WAIT", 0.01)
-    monkeypatch.setattr(
-        study.page, "write", lambda folder: folder
-    )  # tests/report/test_study_page.py
+    # The page has tests of its own: tests/report/test_study_page.py.
+    monkeypatch.setattr("fdigits.report.study.write", lambda folder: folder)
     return made
 
 
