@@ -9,6 +9,7 @@ import pytest
 
 from fdigits.errors import UserError
 from fdigits.report import study
+from tests.report import test_generate_figures
 
 WRONG = {"image": {1, 2, 3, 4, 5, 6}, "hybrid": {3, 4}, "audio": {5}}
 REASON = "the loss is nan at step 7"
@@ -143,10 +144,12 @@ def test_all_seeds_are_drawn_and_one_of_them_at_length(page):
         "Learning curves: classify",
         "Confusion of Pictures (unseen speakers)",
         "Venn diagram of errors",
-        "Errors of Pictures (paper&#x27;s split)",
+        "Errors of Pictures.",
         "Both (paper&#x27;s split): image encoder",
     ):
         assert title in text, title
+    assert "Errors in common, of one seed: paper&#x27;s split" in text
+    assert "Errors in common, of one seed: unseen" not in text  # one system alone
     assert "Test items of 2 seeds" in text
     assert "python launch.py --workdir=runs/image-speaker" in text
     assert "CPU; made up, 2 cores" in text and "jax 0.10.2" in text
@@ -199,3 +202,18 @@ def test_a_run_that_cannot_be_read_is_a_line_and_the_others_are_drawn(page, tmp_
     assert "image/seed_0/metrics.jsonl line 1 is no epoch" in text
     assert "hybrid/seed_0/predictions.npz cannot be read" in text
     assert "Confusion of Both (paper&#x27;s split)" in text
+
+
+def test_drawn_digits_of_a_generator_are_there(tmp_path):
+    told = made_up(tmp_path)
+    folder = tmp_path / "gan/seed_0"
+    folder.parent.mkdir()
+    test_generate_figures.finished(folder)
+    found = run("image", 0, "gan/seed_0") | {"metrics": {"judged": 0.5, "n": 20}}
+    gan = cell("gan", "GAN", "image", [], "all") | {"runs": [found], "done": 1, "reported": {}}
+    gan |= {"mean": {"judged": 0.5}, "interval": {"judged": None}}
+    told |= dict(cells=[gan], metrics=["judged"], claims=[], comparisons=[])
+    (tmp_path / "study.json").write_text(json.dumps(told))
+    text = study.write(tmp_path).read_text()
+    assert 'alt="GAN: drawn digits"' in text and "Learning curves: gan" in text
+    assert "| GAN | 0.5 | 1 | 20 |" in (tmp_path / "table.md").read_text()
