@@ -192,7 +192,8 @@ def _write(study: ConfigDict, workdir: Path) -> dict:
 def _show(found: dict, workdir: Path) -> None:
     """The table and the verdicts."""
     metric = found["metrics"][0]
-    table = Table(title=f"{found['title']} ({found['paper']})", title_justify="left")
+    title = (found["title"] or found["name"]) + (f" ({found['paper']})" if found["paper"] else "")
+    table = Table(title=title, title_justify="left")
     for heading in ("cell", "group"):
         table.add_column(heading, overflow="fold")
     for heading in ("seeds", terminal.HEADINGS.get(metric, metric), "95 % interval", "reported"):
