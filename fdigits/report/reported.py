@@ -31,8 +31,7 @@ def reported(runs: dict[str, Run], spans: Spans, tag: str) -> Iterator[Picture]:
     if not told and not any(name in spans for name in names):
         return
     kinds = "a dot for each seed" if len(alike(runs)) < len(runs) else "dots"
-    caption = f"Measured on the test part ({kinds}{', with 95% intervals' if spans else ''})"
-    caption += " beside what the paper reports" if told else ""
+    caption = f"Of the test part: {kinds}{' with 95% intervals' if spans else ''}"
     figure = partial(dots, {name: panel(runs, name, spans.get(name, {})) for name in names})
     title = "Measured and reported" if told else "Measured"
     yield Picture(f"reported{tag}", figure, title, f"{caption}.", 440)

@@ -50,8 +50,7 @@ def test_captions_name_data_protocol_and_seed(written):
         told = "MNIST × FSDD, split paper, seed 0." in caption
         assert told != caption.startswith("**Measured and reported.**")
     assert text.count("MNIST × FSDD, standing in for Written and Spoken Digits; a random") == 1
-    assert "held-out test recordings" in text
-    assert "all 30 different" in text  # 60 pairs of 30 recordings
+    assert "All 30 different test recordings" in text  # of 60 pairs
 
 
 def test_the_table_shows_reported_beside_measured(written):
