@@ -12,11 +12,13 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow only feeds; this says so quietly
 
+from fdigits.errors import UserError, exit_cleanly  # first: it listens to Ctrl-C
+
+# isort: split
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from fdigits.config import XLA_CACHE, parse_flags
-from fdigits.errors import UserError, exit_cleanly
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, e.g. configs/hybrid.py")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where it goes; default runs/<config name>")
