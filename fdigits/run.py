@@ -494,8 +494,14 @@ def _show(result: dict, workdir: Path, page: bool) -> None:
     console.print(report.table([result]))
     if not page:
         return
-    libraries = ("matplotlib", "sklearn", "scipy", "PIL")
-    if missing := [name for name in libraries if not importlib.util.find_spec(name)]:
-        console.print(f"no report with figures: {', '.join(missing)} not installed")
+    if told := undrawable():
+        console.print(told)
     else:
         console.print(f"report with figures: {report.write([workdir], workdir)}")
+
+
+def undrawable() -> str:
+    """Why no report can be drawn here, "" if it can."""
+    libraries = ("matplotlib", "sklearn", "scipy", "PIL")
+    missing = [name for name in libraries if not importlib.util.find_spec(name)]
+    return f"no report with figures: {', '.join(missing)} not installed" if missing else ""

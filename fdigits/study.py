@@ -66,11 +66,6 @@ def run_study(config: ConfigDict, workdir: Path) -> dict:
     Raises:
       UserError: some runs failed; they are named, the others are done.
     """
-    if jax.process_count() > 1:
-        raise UserError(
-            f"{config.name} is a study, whose runs several JAX processes cannot share: give them a "
-            "run's own command, which study.json holds"
-        )
     started, plan = time.time(), cells(config)
     pending, failed = groups(plan), {}
     while pending:
