@@ -9,6 +9,7 @@ import pytest
 
 from fdigits.errors import UserError
 from fdigits.report import study
+from tests.browsers import chromium
 from tests.report import test_generate_figures
 
 WRONG = {"image": {1, 2, 3, 4, 5, 6}, "hybrid": {3, 4}, "audio": {5}}
@@ -217,3 +218,26 @@ def test_drawn_digits_of_a_generator_are_there(tmp_path):
     text = study.write(tmp_path).read_text()
     assert 'alt="GAN: drawn digits"' in text and "Learning curves: gan" in text
     assert "| GAN | 0.5 | 1 | 20 |" in (tmp_path / "table.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    yield from chromium()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (400, 850)])
+def test_in_a_browser_nothing_sticks_out_and_tables_are_sorted(browser, page, width, height):
+    size = dict(width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page.as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    table = "document.querySelectorAll('table')[0]"
+    column = f"return [...{table}.tBodies[0].rows].map(row => row.cells[0].textContent)"
+    assert browser.execute_script(column) == ["Pictures", "Both", "Sound"]
+    accuracy, system = (f"{table}.tHead.rows[0].cells[{cell}].click();" for cell in (1, 0))
+    assert browser.execute_script(accuracy + column) == ["Both", "Pictures", "Sound"]
+    assert browser.execute_script(accuracy + column) == ["Pictures", "Both", "Sound"]
+    assert browser.execute_script(system + column) == ["Both", "Pictures", "Sound"]
+    assert browser.execute_script(system + column) == ["Sound", "Pictures", "Both"]
