@@ -37,12 +37,8 @@ CHANGED = ("stop", "keep", "again")
 METRICS = ("accuracy", "macro_f1")  # that a config's `paper` may hold
 
 
-def study(name: str, data: str, **fields) -> ConfigDict:
-    """The config of a study of one data set; `fields` are those named above.
-
-    Raises:
-      UserError: a claim or a cell names no cell.
-    """
+def study(name: str, data: str, cells: Mapping[str, dict], **fields) -> ConfigDict:
+    """The config of a study of one data set; `fields` are those named above."""
     config = ConfigDict(
         dict(
             name=f"{name}-{data}",
@@ -59,7 +55,8 @@ def study(name: str, data: str, **fields) -> ConfigDict:
             claims={},
         )
     )
-    config.update(fields)
+    placed = {name: one | {"place": place} for place, (name, one) in enumerate(cells.items())}
+    config.update(fields | {"cells": placed})
     return config.lock()
 
 
@@ -84,7 +81,7 @@ def cell(
       test_items: as the study's, where they differ.
     """
     fields = dict(title=title, config=config, overrides=overrides, of=of, group=group)
-    return fields | dict(x=float(x), test_items=test_items)
+    return fields | dict(x=float(x), test_items=test_items, place=0)
 
 
 def stage_of(cells: Mapping[str, dict], title: str, of: str, **fields) -> dict:
@@ -132,8 +129,8 @@ def with_speakers(
 
 
 def numbered(claims: Collection[dict]) -> dict[str, dict]:
-    """Claims by the names that a config's fields need."""
-    return {f"claim_{number}": one for number, one in enumerate(claims, 1)}
+    """Claims by the names that a config's fields need, which it sorts."""
+    return {f"claim_{number:02}": one for number, one in enumerate(claims, 1)}
 
 
 class Training(NamedTuple):
@@ -144,6 +141,11 @@ class Training(NamedTuple):
     config: ConfigDict
     folder: str  # within the study's workdir
     command: str  # that repeats it by itself
+
+
+def in_order(config: ConfigDict) -> list[str]:
+    """The cells as the study names them; a config's own order is the alphabet's."""
+    return sorted(config.cells, key=lambda name: config.cells[name].place)
 
 
 def check(config: ConfigDict) -> None:
@@ -188,7 +190,7 @@ def _only(config: ConfigDict) -> set[str]:
 
 
 def _all(config: ConfigDict) -> Iterator[Training]:
-    trained = [name for name, one in config.cells.items() if not one.of]
+    trained = [name for name in in_order(config) if not config.cells[name].of]
     for seed, name in itertools.product(config.seeds, trained):
         yield training(config, name, seed)
 

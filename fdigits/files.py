@@ -13,6 +13,7 @@ import numpy as np
 from fdigits.errors import UserError, writing
 
 LOCK = ".lock"  # in a run's folder, while it is at work; what is left of it then holds nobody up
+PATIENCE = 0.2  # seconds to try again, as the lock's file may go while it is being locked
 
 
 class Busy(UserError):
@@ -31,7 +32,8 @@ def path_of(given: str | os.PathLike) -> Path:
 def held(folder: Path) -> Iterator[None]:
     """Has a folder, made where absent, for one run alone; the system lets go of it if that dies.
 
-    A folder that nothing was written into goes again.
+    A folder that nothing was written into goes again. A lock counts while its file is there: one
+    on a file that an ending run has just removed is let go, and tried for anew (filelock does it).
 
     Raises:
       Busy: another run is at work there.
@@ -40,7 +42,7 @@ def held(folder: Path) -> Iterator[None]:
     import filelock  # 40 ms, which all that only reads does without
 
     new = not folder.exists()
-    lock = filelock.FileLock(folder / LOCK, timeout=0)
+    lock = filelock.FileLock(folder / LOCK, timeout=PATIENCE)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()

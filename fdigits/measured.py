@@ -15,14 +15,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fdigits import provenance, tasks
-from fdigits.cells import NOWHERE, Training, reported, shown, training
+from fdigits.cells import NOWHERE, Training, in_order, reported, shown, training
 from fdigits.config import modern_result, stage_config
 from fdigits.console import console
 from fdigits.data import prepare
-from fdigits.data.corpus import CLASSES
+from fdigits.data.corpus import CLASSES, MODALITIES
 from fdigits.errors import UserError
 from fdigits.examples import fingerprint, resolved
-from fdigits.files import is_held
+from fdigits.files import is_held, read_arrays
 from fdigits.report import artifacts, statistics, verdicts
 from fdigits.report.statistics import Interval
 from fdigits.report.verdicts import Items
@@ -112,10 +112,11 @@ def _data(name: str, data_dir: str, cache: str, reads: tuple[str, ...]) -> str:
 
 def summary(study: ConfigDict, workdir: Path) -> dict:
     """What `study.json` holds."""
-    cells = [_cell(study, name, workdir) for name in study.cells]
+    cells = [_cell(study, name, workdir) for name in in_order(study)]
     x = {name: one.x for name, one in study.cells.items()}
+    titles = {name: one.title for name, one in study.cells.items()}
     claims = [dict(one) for one in study.claims.values()]
-    groups = list(dict.fromkeys(one.group for one in study.cells.values()))
+    groups = list(dict.fromkeys(one["group"] for one in cells))
     comparisons, judged, rows = [], [], {one["name"]: one for one in cells}
     for group in groups:
         own = [one for one in claims if study.cells[one["a"][0]].group == group]
@@ -124,7 +125,7 @@ def summary(study: ConfigDict, workdir: Path) -> dict:
         found = verdicts.compared(measured, own, x)
         comparisons += [_comparison(*one, measured, group) for one in found.items()]
         for one in own:
-            verdict, reason = verdicts.verdict(one, measured, found, x)
+            verdict, reason = verdicts.verdict(one, measured, found, x, titles)
             told = {"text": one["text"], "kind": one["kind"]}
             told |= {side: list(one[side]) for side in "ab"}
             judged.append(told | {"group": group, "verdict": verdict, "reason": reason})
@@ -223,12 +224,34 @@ def _stamp(folder: Path) -> int:
 
 @functools.lru_cache(maxsize=1024)
 def _read(folder: Path, stamp: int) -> tuple[Items | None, str]:
-    """What a run made of its test items, where it classifies; else why that is not known."""
+    """What a run made of its test items, where it classifies; else why that is not known.
+
+    Its predictions suffice; inputs, where it kept them, tell which items are the same.
+    """
     try:
-        run = artifacts.load(folder)
-    except UserError as error:
-        return None, f"no interval over test items: {error}"
-    return (Items.of(run), "") if run.classifies else (None, "")
+        held = read_arrays(folder / "predictions.npz")
+        if not {"id", "label", "logits"} <= held.keys():
+            return None, ""
+        inputs = folder / "inputs.npz"
+        shown = read_arrays(inputs) if inputs.is_file() and "|" not in held["id"][0] else {}
+    except ValueError as error:
+        return None, f"no interval over test items: {folder / 'predictions.npz'}: {error}"
+    seen = _seen(held["id"], shown, tuple(_result(folder)["modalities"]))
+    return Items.of(held["id"], held["label"], held["logits"].argmax(1), seen), ""
+
+
+def _seen(
+    id_N: np.ndarray, inputs: Mapping[str, np.ndarray], reads: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """The ids of what a model read of each item; of all that the items are of where it read what
+    a stage made of it."""
+    if "|" in id_N[0]:
+        heard = next((name for name in reads if name != "image" and name in MODALITIES), "audio")
+        halves = np.array([item.split("|", 1) for item in id_N]).T
+        found = dict(zip(("image", heard), halves, strict=True))
+    else:
+        found = artifacts.sources(id_N, inputs, reads)
+    return {name: ids for name, ids in found.items() if name in reads} or found
 
 
 @functools.lru_cache(maxsize=1024)

@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -34,15 +34,25 @@ SAMPLES = "samples"  # folder of what a task draws after each epoch
 WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
 
-def run(config: ConfigDict, workdir: Path, page: bool = True) -> dict:
+AfterEpoch = Callable[[dict], None]  # is given the epoch's row of `metrics.jsonl`
+
+
+def run(
+    config: ConfigDict,
+    workdir: Path,
+    page: bool = True,
+    after_epoch: AfterEpoch = lambda row: None,
+) -> dict:
     """Trains, or goes on, or finds it finished; returns what `result.json` holds.
 
     Every process of several does the same; the first alone prints and writes.
 
     Args:
       page: whether the report is drawn.
+      after_epoch: called when an epoch of the last stage is kept; what it raises ends the run,
+        which can go on from there.
     """
-    return _run_all([(config, workdir)], page)[0]
+    return _run_all([(config, workdir)], page, after_epoch)[0]
 
 
 def run_seeds(
@@ -67,7 +77,11 @@ def at_once() -> bool:
     return jax.default_backend() != "cpu" and jax.process_count() == 1
 
 
-def _run_all(runs: Sequence[tuple[ConfigDict, Path]], page: bool) -> list[dict]:
+def _run_all(
+    runs: Sequence[tuple[ConfigDict, Path]],
+    page: bool,
+    after_epoch: AfterEpoch = lambda row: None,
+) -> list[dict]:
     """`run` of configs that differ in the seed alone."""
     for config, _ in runs:
         agree(_check, config)
@@ -75,10 +89,12 @@ def _run_all(runs: Sequence[tuple[ConfigDict, Path]], page: bool) -> list[dict]:
     with contextlib.ExitStack() as stack:
         for _, workdir in runs:
             agree(_hold, workdir, stack, first_only=True)
-        return _run_held(runs, page)
+        return _run_held(runs, page, after_epoch)
 
 
-def _run_held(runs: Sequence[tuple[ConfigDict, Path]], page: bool) -> list[dict]:
+def _run_held(
+    runs: Sequence[tuple[ConfigDict, Path]], page: bool, after_epoch: AfterEpoch
+) -> list[dict]:
     for config, workdir in runs:
         agree(refuse_other, workdir, config)
         agree(_check_sizes, config, workdir)
@@ -93,7 +109,7 @@ def _run_held(runs: Sequence[tuple[ConfigDict, Path]], page: bool) -> list[dict]
                 console.print(f"made again from the checkpoint: {', '.join(made)}")
             agree(_show, results[workdir], workdir, page, first_only=True)
     if unfinished := [one for one in runs if not results[one[1]]]:
-        results |= _train_and_test(unfinished, page)
+        results |= _train_and_test(unfinished, page, after_epoch)
     return [results[workdir] for _, workdir in runs]
 
 
@@ -171,12 +187,14 @@ class _Started(NamedTuple):
     workdir: Path
 
 
-def _train_and_test(runs: Sequence[tuple[ConfigDict, Path]], page: bool) -> dict[Path, dict]:
+def _train_and_test(
+    runs: Sequence[tuple[ConfigDict, Path]], page: bool, after_epoch: AfterEpoch
+) -> dict[Path, dict]:
     """What `result.json` holds of each, by its workdir."""
     results = {}
     with contextlib.ExitStack() as stack:
         started = [_start(*one, stack) for one in runs]
-        _fit(started)
+        _fit(started, after_epoch)
     for one in started:
         if not one.training.error:
             result = results[one.workdir] = _tested(one)
@@ -243,16 +261,16 @@ def _parameters(state: train.TrainState) -> int:
     return sum(x.size for x in jax.tree.leaves(state.params))
 
 
-def _fit(started: Sequence[_Started]) -> None:
+def _fit(started: Sequence[_Started], after_epoch: AfterEpoch) -> None:
     """Trains what has not ended: at once, or one after another over all devices."""
     trainings = [one.training for one in started]
     if len(started) > 1:
         if trainings[0].task.SEEDED or not together.alike(trainings):
             console.print("these cannot be trained at once: one after another")
         else:
-            _fit_together(started)
+            _fit_together(started, after_epoch)
     for one in started:
-        _fit_alone(one)
+        _fit_alone(one, after_epoch)
         progress, config = one.training.progress, one.training.config
         console.print(
             f"{one.training.error}"
@@ -263,17 +281,18 @@ def _fit(started: Sequence[_Started]) -> None:
         )
 
 
-def _fit_together(started: Sequence[_Started]) -> None:
+def _fit_together(started: Sequence[_Started], after_epoch: AfterEpoch) -> None:
     trainings = [one.training for one in started]
     mesh = devices.over(len(trainings))
     console.print(f"{len(trainings)} seeds at once{_sharing(mesh, 'them')}")
     with contextlib.ExitStack() as watches:
         for number, one in enumerate(started):
-            _watch(one, watches, name=f"seed {one.training.config.seed}  ", bar=not number)
+            name = f"seed {one.training.config.seed}  "
+            _watch(one, watches, after_epoch, name=name, bar=not number)
         together.fit(trainings, mesh)
 
 
-def _fit_alone(one: _Started) -> None:
+def _fit_alone(one: _Started, after_epoch: AfterEpoch) -> None:
     if one.training.ended:
         return
     size = one.training.config.batch_size
@@ -281,7 +300,7 @@ def _fit_alone(one: _Started) -> None:
     if told := _sharing(mesh, f"each batch of {size}"):
         console.print(told.removeprefix("; "))
     with contextlib.ExitStack() as watches:
-        _watch(one, watches)
+        _watch(one, watches, after_epoch)
         agree(train.fit, one.training, mesh)
 
 
@@ -292,13 +311,14 @@ def _sharing(mesh: Mesh, what: str) -> str:
     return f"; {there} devices, {used} {what}" if there > 1 else ""
 
 
-def _watch(one: _Started, stack: contextlib.ExitStack, **how) -> None:
+def _watch(one: _Started, stack: contextlib.ExitStack, after_epoch: AfterEpoch, **how) -> None:
     training = one.training
     if devices.is_first() and not training.ended:
         steps, done = training.steps_per_epoch, training.progress.epoch
         watch = Watch(training.config, steps, done, one.workdir / "events", **how)
         stack.enter_context(watch)
-        training.tick, training.show = watch.tick, watch.show
+        training.tick = watch.tick
+        training.show = lambda row: (watch.show(row), after_epoch(row))
 
 
 def _tested(one: _Started) -> dict:

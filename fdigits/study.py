@@ -5,8 +5,9 @@ again, by its config and the fingerprints of its data and of the code that compu
 processes, start the same command as often: no run is done twice.
 
 A workdir holds `CELL/seed_S/`, what `launch.py --workdir` leaves of each run (without its page,
-which `python -m fdigits.report` draws), and `study.json`, written after each run. Accuracies, F1
-and differences in it are shares (0.99), not percent; null stands where there is no number.
+which `python -m fdigits.report` draws), `study.json`, written after each run, and at the end the
+study's tables and page (`report/study.py`). Accuracies, F1 and differences in `study.json` are
+shares (0.99), not percent; null stands where there is no number.
 
 - `name`, `title`, `paper`, `notes`: words; `seeds`: whole numbers; `metrics`: the names of the
   figures that the table shows, the first leads
@@ -49,7 +50,7 @@ from fdigits.errors import UserError, full
 from fdigits.files import Busy, held, write_json
 from fdigits.measured import DONE, FAILED, FAILURE, RUNNING, State, state, summary
 from fdigits.report import terminal
-from fdigits.run import run
+from fdigits.run import run, undrawable
 
 __all__ = ["STUDY", "cells", "run_study"]
 
@@ -171,3 +172,9 @@ def _show(found: dict, workdir: Path) -> None:
     for one in found["claims"]:
         console.print(f"{one['verdict']:<9}  {one['text']}: {one['reason']}")
     console.print(f"figures: {workdir / STUDY}")
+    if told := undrawable():
+        console.print(told)
+        return
+    from fdigits.report import study as page  # needs Matplotlib
+
+    console.print(f"report with figures: {page.write(workdir)}")

@@ -65,6 +65,15 @@ def test_the_embedded_data_are_enough_for_every_cell(name):
             jax.eval_shape(task.init, jax.random.key(0), blank_batch(task.reads))
 
 
+def test_cells_and_claims_stand_in_the_order_of_the_table(tmp_path):
+    found = measured.summary(load("r4_p1"), tmp_path)
+    names = [one["name"] for one in found["cells"]]
+    assert names[:3] == ["baseline", "autoencoder_50", "autoencoder_100"]
+    assert names[11:13] == ["baseline-speaker", "autoencoder_50-speaker"]
+    texts = [one["text"] for one in found["claims"]]
+    assert texts[0] == "The baseline beats A's best (400)" and "unseen" in texts[-1]
+
+
 def test_a_study_knows_what_its_paper_reports():
     def told(name: str, cell_name: str) -> dict:
         config = load(name, REAL.get(name, "mnist_fsdd"))
@@ -79,6 +88,17 @@ def test_a_study_knows_what_its_paper_reports():
     assert told("r4_table5", "full_1000_2000") == {"accuracy": 0.9865}
     assert told("r4_table6", "pipeline_2000") == {"accuracy": 0.9875}
     assert told("r4_table3", "700_2000") == {"accuracy": 0.9890}
+
+
+def test_cells_and_claims_stand_as_their_table_has_them():
+    config = load("r0_table7")
+    names = cells.in_order(config)
+    assert (
+        names[:3] == ["image_cnn", "audio_cnn", "audio_lstm"] and names[9] == f"{names[4]}-speaker"
+    )
+    assert [one.cell for one in study.cells(config)[:10]] == names
+    told = [one.text for one in config.claims.values()]
+    assert len(told) == 12 and all("(unseen speakers)" in text for text in told[6:])
 
 
 def test_the_command_of_a_run_says_all_that_differs():
@@ -135,7 +155,7 @@ def test_fields_that_no_study_can_have_are_refused():
         (dict(seeds=(0, 0)), "seeds is"),
         (dict(seeds=()), "seeds is"),
         (dict(changed="agian"), "did you mean 'again'"),
-        (dict(claims=numbered([claim("", "beats", "a", "z")])), "claims.claim_1: cell 'z'"),
+        (dict(claims=numbered([claim("", "beats", "a", "z")])), "claims.claim_01: cell 'z'"),
         (dict(claims=numbered([claim("", "betas", "a", "b")])), "did you mean 'beats'"),
         (dict(cells={"a": cell("", "configs/audio.py", of="c/stage")}), "cells.a.of"),
         (dict(cells={"a": cell("", "configs/adio.py")}), "configs/adio.py is not there"),
@@ -185,7 +205,13 @@ def leave(config: ConfigDict, folder: Path, wrong: int) -> None:
     (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     test = dict(accuracy=1 - wrong / 400, macro_f1=1 - wrong / 400, n=400)
     fields = dict(name=config.name, system="S", dataset="bundled", protocol="official", seed=0)
-    fields |= dict(parameters=1, epochs=1, train_seconds=1.0, artifacts=["predictions.npz"])
+    fields |= dict(
+        modalities=["audio"],
+        parameters=1,
+        epochs=1,
+        train_seconds=1.0,
+        artifacts=["predictions.npz"],
+    )
     prints = dict(data=measured.data_now(config, folder), code=provenance.code())
     told = dict(metrics=dict(validation=test, test=test), fingerprints=prints)
     write_json(folder / "result.json", fields | told)
@@ -196,6 +222,8 @@ def runs(monkeypatch) -> Runs:
     made = Runs()
     monkeypatch.setattr(study, "run", made)
     monkeypatch.setattr(study, "WAIT", 0.01)
+    # The page has tests of its own: tests/report/test_study_page.py.
+    monkeypatch.setattr("fdigits.report.study.write", lambda folder: folder)
     return made
 
 
@@ -213,10 +241,35 @@ def test_a_study_trains_each_once_and_tells_what_it_found(runs, tmp_path):
     (compared,) = found["comparisons"]
     assert compared["difference"] == pytest.approx(35 / 400) and compared["p_holm"] < 0.001
     assert [one["only_a"] for one in compared["mcnemar"]] == [35, 35]
-    assert found["claims"][0]["verdict"] == "holds"
+    assert found["claims"][0]["reason"].startswith("+8.75 points of accuracy (95 % ")
     assert json.loads((tmp_path / "study.json").read_text()) == json.loads(json.dumps(found))
     study.run_study(tiny(), tmp_path)
     assert runs.done == ALL  # all were found again
+
+
+def test_items_that_share_a_recording_are_known_by_their_pairs(tmp_path):
+    """400 pairs of 40 recordings: whose 4 are wrong, ten pairs each. Nothing but predictions."""
+    config = cells.training(tiny(), "a", 0).config
+    for reads, low in ((["audio"], 0.80), (["image"], 0.866)):
+        leave(resolved(config), tmp_path, wrong=40)
+        held = dict(np.load(tmp_path / "predictions.npz"))
+        held["id"] = np.array([f"{n:04}|{n // 10}" for n in range(400)])
+        write_arrays(tmp_path / "predictions.npz", **held)
+        result = json.loads((tmp_path / "result.json").read_text()) | {"modalities": reads}
+        write_json(tmp_path / "result.json", result)
+        items, reason = measured._read(tmp_path, measured._stamp(tmp_path))
+        found = measured._intervals(items)["accuracy"]
+        assert not reason and found.low == pytest.approx(low, abs=0.02)
+        assert ("audio" in found.method) == (reads == ["audio"])
+
+
+def test_a_run_whose_predictions_are_lost_has_its_figures_and_says_so(runs, tmp_path):
+    study.run_study(tiny(), tmp_path)
+    (tmp_path / "a/seed_1/predictions.npz").unlink()
+    found = measured.summary(tiny(), tmp_path)
+    (_, run), (claimed,) = found["cells"][0]["runs"], found["claims"]
+    assert run["metrics"]["accuracy"] and run["intervals"] == {}
+    assert "no interval over test items" in run["reason"] and "1 seed" in claimed["reason"]
 
 
 def test_a_run_that_fails_leaves_the_others_and_is_tried_again(runs, tmp_path, capsys):
@@ -248,9 +301,12 @@ def test_a_full_disk_ends_it_and_so_does_the_person(runs, tmp_path):
 def test_a_run_in_another_process_is_waited_for(runs, tmp_path, monkeypatch):
     at_work = held(tmp_path / "a/seed_0")
     at_work.__enter__()
+    plain = time.sleep
 
     def sleep(seconds):
         """Meanwhile the other process ends."""
+        if seconds != study.WAIT:  # the lock's own
+            return plain(seconds)
         assert runs.done == ALL[1:]
         found = json.loads((tmp_path / "study.json").read_text())
         assert found["cells"][0]["runs"][0]["status"] == "running"

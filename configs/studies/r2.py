@@ -23,8 +23,10 @@ def get_config(arg: str = ""):
     ]
     fields = with_speakers(cells, claims)
     title = "The judge, of true pictures"
-    fields["cells"]["judge"] = stage_of(cells, title, "tuned/judge", test_items=10_000)
-    fields["claims"]["judge"] = claim("The judge reads 99 % of them", "above", "judge", value=0.99)
+    judge = {"judge": stage_of(cells, title, "tuned/judge", test_items=10_000)}
+    fields["cells"] = judge | fields["cells"]
+    told = "The judge reads 99 % of true pictures"
+    fields["claims"]["judge"] = claim(told, "above", "judge", value=0.99)
     return study(
         "r2",
         data,

@@ -2,7 +2,9 @@
 
 A claim that one system beats another holds where the mean difference over the seeds is above 0 and
 significant at 5 % after Holm's correction within the table, and fails where it is below 0 and
-significant. With one seed nothing is decided: another could say otherwise.
+significant. With fewer than three seeds nothing is decided: of equal systems whose accuracy varies
+from seed to seed this would tell 10 to 14 % apart with two seeds, 6 % with three and 5 % with five
+(300 made-up studies of 450 to 2,000 items each).
 """
 
 import dataclasses
@@ -13,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from fdigits.report import statistics
-from fdigits.report.artifacts import Run
 from fdigits.report.statistics import Effect
 
 LEVEL = 0.05
+LEAST = 3  # seeds that decide anything
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 Pair = tuple[str, str, tuple[str, ...]]  # a, b, and of a line over several cells those
 
@@ -35,12 +37,18 @@ class Items:
         return self.label_N == self.predicted_N
 
     @classmethod
-    def of(cls, run: Run) -> "Items":
-        """Those of a classifier's run."""
-        order = np.argsort(run.id_N, kind="stable")
-        seen = {name: _named(ids, run.id_N)[order] for name, ids in run.seen().items()}
-        ids = run.id_N[order]
-        return cls(ids, run.label_N[order], run.predicted_N[order], seen or {"item": ids})
+    def of(
+        cls,
+        id_N: np.ndarray,
+        label_N: np.ndarray,
+        predicted_N: np.ndarray,
+        sources: Mapping[str, np.ndarray],
+    ) -> "Items":
+        """Those of a run, in any order."""
+        order = np.argsort(id_N, kind="stable")
+        seen = {name: _named(key_N, id_N)[order] for name, key_N in sources.items()}
+        ids = id_N[order]
+        return cls(ids, label_N[order], predicted_N[order], seen or {"item": ids})
 
 
 Cell = Mapping[int, Items]  # by seed
@@ -159,17 +167,24 @@ def verdict(
     measured: Mapping[str, Cell],
     found: Mapping[Pair, tuple[Effect, float, int]],
     x: Mapping[str, float],
+    titles: Mapping[str, str],
 ) -> tuple[str, str]:
     """The verdict on a claim, and why, in a line.
 
     Args:
       found: as `compared` gives it.
+      titles: of each cell, what the line calls it.
     """
+    judged, several = [], len(claim["a"]) * max(len(claim["b"]), 1) > 1
     if claim["kind"] == "above":
-        judged = [_above(name, measured.get(name, {}), claim["value"]) for name in claim["a"]]
+        for name in claim["a"]:
+            at, reason = _above(measured.get(name, {}), claim["value"])
+            judged.append((at, f"{titles[name]}: {reason}" if several else reason))
     else:
-        told = list(_pairs(claim, x))
-        judged = [_judged(claim, pair, found.get(pair), several=len(told) > 1) for pair in told]
+        for pair in _pairs(claim, x):
+            at, reason = _judged(claim, found.get(pair))
+            names = f"{titles[pair[0]]} against {titles[pair[1]]}: "
+            judged.append((at, f"{names}{reason}" if several and not pair[2] else reason))
     verdicts = [one for one, _ in judged]
     whole = next((v for v in (FAILS, UNDECIDED) if v in verdicts), HOLDS)
     decisive = [reason for one, reason in judged if one == whole]
@@ -178,21 +193,17 @@ def verdict(
     return whole, f"{len(decisive)} of {len(judged)}: {'; '.join(decisive)}"
 
 
-def _judged(
-    claim: Mapping, pair: Pair, found: tuple[Effect, float, int] | None, several: bool
-) -> tuple[str, str]:
-    a, b, _ = pair
-    names = f"{a} against {b}: " if several else ""
+def _judged(claim: Mapping, found: tuple[Effect, float, int] | None) -> tuple[str, str]:
     if not found:
-        return UNDECIDED, f"{names}not measured with one seed yet"
+        return UNDECIDED, "not measured with one seed yet"
     effect, p, seeds = found
-    told = f"{names}{points(effect.difference)} (95 % {points(effect.low)} to {points(effect.high)}"
-    told += f"), {_p(p)}, {_seeds(seeds)}"
-    if seeds < 2:
-        return UNDECIDED, f"{told}: another seed could say otherwise"
+    told = f"{points(effect.difference)} points of accuracy (95 % {points(effect.low)} to "
+    told += f"{points(effect.high)}), {_p(p)}, {_seeds(seeds)}"
+    if seeds < LEAST:
+        return UNDECIDED, told
     if claim["kind"] == "equals":
         near = claim["value"]
-        told += f"; equal means within {points(near)}"
+        told += f"; equal means within {points(near)[1:]}"
         if -near <= effect.low and effect.high <= near:
             return HOLDS, told
         return (FAILS if effect.low > near or effect.high < -near else UNDECIDED), told
@@ -202,14 +213,14 @@ def _judged(
     return (HOLDS if sign * effect.difference > 0 else FAILS), told
 
 
-def _above(name: str, cell: Cell, value: float) -> tuple[str, str]:
+def _above(cell: Cell, value: float) -> tuple[str, str]:
     effect = contrast([cell], [1.0])
     if not effect:
-        return UNDECIDED, f"{name}: not measured yet"
-    told = f"{name}: {100 * effect.difference:.2f} % (95 % {100 * effect.low:.2f} to "
+        return UNDECIDED, "not measured with one seed yet"
+    told = f"{100 * effect.difference:.2f} % (95 % {100 * effect.low:.2f} to "
     told += f"{100 * effect.high:.2f}) against {100 * value:.2f} %, {_seeds(len(cell))}"
-    if len(cell) < 2:
-        return UNDECIDED, f"{told}: another seed could say otherwise"
+    if len(cell) < LEAST:
+        return UNDECIDED, told
     if effect.low >= value:
         return HOLDS, told
     return (FAILS if effect.high < value else UNDECIDED), told
@@ -225,4 +236,5 @@ def _p(p: float) -> str:
 
 
 def _seeds(count: int) -> str:
-    return f"{count} seed{'s' if count > 1 else ''}"
+    few = f": fewer than {LEAST} decide nothing" if count < LEAST else ""
+    return f"{count} seed{'s' if count > 1 else ''}{few}"
