@@ -14,22 +14,19 @@ DRAWS = settings(max_examples=5, deadline=None, derandomize=True)
 
 
 def normal(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def agree(f, g, *args):
     """Values, and gradients by every argument of the same random projection, to 1e-5."""
 
-    def both(function):
-        @jax.jit
-        def values(*args):
-            y, back = jax.vjp(function, *args)
-            return y, back(normal(9, *y.shape))
+    def values(function, args):
+        y, back = jax.vjp(function, *args)
+        return y, back(normal(9, *y.shape))
 
-        return values(*args)
-
-    for a, b in zip(*map(jax.tree.leaves, (both(f), both(g))), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5 * max(1.0, float(jnp.abs(b).max())))
+    both = jax.jit(lambda *args: (values(f, args), values(g, args)))(*args)
+    for a, b in zip(*map(jax.tree.leaves, both), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * max(1.0, np.abs(b).max()))
 
 
 @DRAWS
@@ -57,8 +54,8 @@ def test_conv_cpu_is_conv(size, channels, kernel, padding):
 )
 def test_norm_relu_pool_cpu_is_norm_relu_pool(size, batch, seed):
     x = np.random.default_rng(seed).permutation(batch * size[0] * size[1] * 3)
-    x = jnp.asarray(x.reshape(batch, *size, 3) / x.size, jnp.float32)  # no ties
-    scale, offset = jnp.asarray([1.5, 0.0, -0.5]), jnp.asarray([-0.1, 0.3, 0.2])
+    x = (x.reshape(batch, *size, 3) / x.size).astype(np.float32)  # no ties
+    scale, offset = np.float32([1.5, 0.0, -0.5]), np.float32([-0.1, 0.3, 0.2])
 
     def outputs(function):
         def flat(*args):
@@ -69,32 +66,35 @@ def test_norm_relu_pool_cpu_is_norm_relu_pool(size, batch, seed):
         return flat
 
     agree(outputs(kernels.norm_relu_pool_cpu), outputs(kernels.norm_relu_pool), x, scale, offset)
-    moments = (
-        jax.jit(lambda *args, f=function: f(*args, 1e-5)[1:])(x, scale, offset)
-        for function in (kernels.norm_relu_pool_cpu, kernels.norm_relu_pool)
-    )
-    for ours, theirs in zip(*moments, strict=True):
+
+    @jax.jit
+    def moments(*args):
+        functions = (kernels.norm_relu_pool_cpu, kernels.norm_relu_pool)
+        return [function(*args, 1e-5)[1:] for function in functions]
+
+    for ours, theirs in zip(*moments(x, scale, offset), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("function", [kernels.norm_relu_pool, kernels.norm_relu_pool_cpu])
 def test_first_of_equal_maxima_takes_the_gradient(function):
-    x = jnp.asarray([[0.0, 5.0], [5.0, 5.0]]).reshape(1, 2, 2, 1)
+    x = np.float32([[0.0, 5.0], [5.0, 5.0]]).reshape(1, 2, 2, 1)
 
     @jax.jit
     @jax.grad
     def gradient_of_sum(shift):
         return function(x + shift, jnp.ones(1), jnp.ones(1), 1e-5)[0].sum()
 
-    gradient = gradient_of_sum(0 * x).reshape(4)
+    gradient = np.asarray(gradient_of_sum(0 * x)).reshape(4)
     np.testing.assert_allclose(gradient[2], gradient[3], atol=1e-6)
     assert gradient[1] > gradient[2] + 0.1
 
 
 @pytest.mark.parametrize("function", [kernels.norm_relu_pool, kernels.norm_relu_pool_cpu])
 def test_a_nan_is_not_hidden(function):
-    x = normal(0, 2, 4, 4, 1).at[0, 1, 2, 0].set(jnp.nan)
-    assert jnp.isnan(jax.jit(lambda x: function(x, jnp.ones(1), jnp.ones(1), 1e-5)[0])(x)).all()
+    x = normal(0, 2, 4, 4, 1)
+    x[0, 1, 2, 0] = np.nan
+    assert np.isnan(jax.jit(lambda x: function(x, jnp.ones(1), jnp.ones(1), 1e-5)[0])(x)).all()
 
 
 def test_conv_block_is_flax_conv_batchnorm_relu_pool():
@@ -129,13 +129,17 @@ def test_conv_block_is_flax_conv_batchnorm_relu_pool():
 
 @pytest.mark.parametrize(("rate", "batch"), [(0.25, 7), (0.5, 64), (0.1, 64)])
 def test_dropout_drops_its_rate_and_keeps_the_mean(rate, batch):
-    x = jnp.ones((batch, 3000))
-    y = layers.Dropout(rate).apply({}, x, train=True, rngs={"dropout": jax.random.key(0)})
+    x = np.ones((batch, 3000), np.float32)
+    key = jax.random.key(0)
+    dropout = jax.jit(
+        lambda x: layers.Dropout(rate).apply({}, x, train=True, rngs={"dropout": key})
+    )
+    y = np.asarray(dropout(x))
     dropped = float((y == 0).mean())
     assert abs(dropped - rate) < 0.01
     assert abs(float(y.mean()) - 1) < 0.02
     assert len(np.unique(y)) == 2
-    rows = np.asarray(y == 0)
+    rows = y == 0
     assert (rows[:, None] != rows[None]).any(-1).sum() == batch * (batch - 1)  # all rows differ
     np.testing.assert_array_equal(layers.Dropout(rate).apply({}, x, train=False), x)
 
@@ -237,7 +241,7 @@ def test_blocks_lie_row_by_row():
 @pytest.mark.parametrize(("size", "n"), [((3, 7), 2), ((5, 5), 2), ((5, 5), 4), ((7, 3), 4)])
 def test_convolved_blocks_are_the_blocks_of_the_convolution(size, n):
     weights = normal(1, *size, 2, 3)
-    of_blocks = kernels.block_kernel(weights, n).shape
+    of_blocks = jax.eval_shape(lambda weights: kernels.block_kernel(weights, n), weights).shape
     assert of_blocks == (*(-(-(k + n - 1) // n) for k in size), n * n * 2, n * n * 3)
     high, wide = 2 * n, n
     x = normal(0, 2, high + n * (of_blocks[0] - 1), wide + n * (of_blocks[1] - 1), 2)
@@ -275,7 +279,7 @@ def test_negative_pads_leave_out(function):
 
 @pytest.mark.parametrize("size", [(4, 6), (7, 3)])
 def test_relu_pool_cpu_is_relu_pool(size):
-    x, bias = normal(0, 3, *size, 4), jnp.asarray([-0.5, 0.0, 0.3, -9.0])  # the last: all 0
+    x, bias = normal(0, 3, *size, 4), np.float32([-0.5, 0.0, 0.3, -9.0])  # the last: all 0
     agree(kernels.relu_pool_cpu, kernels.relu_pool, x, bias)
 
 
@@ -292,8 +296,8 @@ def test_channel_mean_max_is_mean_and_max(shape):
 
 
 def test_of_equal_channels_the_first_takes_the_gradient():
-    x = jnp.asarray([[2.0, 5.0, 5.0, 1.0], [3.0, 3.0, 3.0, 3.0]])
-    gradient = jax.grad(lambda x: kernels.channel_mean_max(x)[:, 1].sum())(x)
+    x = np.float32([[2.0, 5.0, 5.0, 1.0], [3.0, 3.0, 3.0, 3.0]])
+    gradient = jax.jit(jax.grad(lambda x: kernels.channel_mean_max(x)[:, 1].sum()))(x)
     np.testing.assert_array_equal(gradient, [[0, 1, 0, 0], [1, 0, 0, 0]])
 
 
@@ -319,9 +323,9 @@ class TwoDeep(nn.Module):
 
 def test_the_last_activation_is_the_one_called_last_not_the_last_name():
     """Watched_10 sorts before Watched_2."""
-    x, watching = jnp.ones((1, 2, 2, 1)), ["activations", "calls"]
+    x, watching = np.ones((1, 2, 2, 1), np.float32), ["activations", "calls"]
     params = jax.eval_shape(TwoDeep().init, jax.random.key(0), x)["params"]
-    params = jax.tree.map(lambda p: jnp.full(p.shape, 0.5), params)
+    params = jax.tree.map(lambda p: np.full(p.shape, 0.5, np.float32), params)
     y, seen = jax.jit(lambda p: TwoDeep().apply({"params": p}, x, mutable=watching))(params)
     last = layers.last_watched(seen["calls"])
     assert last == {
@@ -336,9 +340,10 @@ def test_watching_changes_nothing():
     x = normal(0, 1, 4, 4, 1)
     variables = parity.variables(Watched(), x)
     of_conv = {"params": variables["params"]["Conv_0"]}
-    alone = layers.Conv(1, (1, 1)).apply(of_conv, x)
-    for mutable in (False, ["activations", "calls"]):
-        y = Watched().apply({"params": variables["params"]}, x, mutable=mutable)
+    alone = jax.jit(layers.Conv(1, (1, 1)).apply)(of_conv, x)
+    watched = jax.jit(Watched().apply, static_argnames="mutable")
+    for mutable in (False, ("activations", "calls")):
+        y = watched({"params": variables["params"]}, x, mutable=mutable)
         np.testing.assert_array_equal(y[0] if mutable else y, alone)
 
 
@@ -393,7 +398,7 @@ def test_lenet_block_tests_as_it_trains(attention, monkeypatch):
     x, block = normal(0, 3, 10, 8, 3), encoders.LeNetBlock(4, attention)
     shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), x, train=False))
     params = jax.tree.map(lambda p: 0.3 * normal(1, *p.shape), shapes["params"])
-    stats = jax.tree.map(lambda p: jnp.zeros(p.shape), shapes["batch_stats"])
+    stats = jax.tree.map(lambda p: np.zeros(p.shape, np.float32), shapes["batch_stats"])
 
     @jax.jit
     def both(params, stats, x):
@@ -409,10 +414,15 @@ def test_lenet_block_tests_as_it_trains(attention, monkeypatch):
 
 
 def test_a_nan_is_not_lost_in_pooling():
+    @jax.jit
+    def pooled(x):
+        whole, bias = kernels.unblocks(x.reshape(1, 1, 1, 8), 2), jnp.zeros(2)
+        return kernels.relu_mean_cpu(x, bias), kernels.relu_pool_cpu(whole, bias)
+
     for place in range(4):
-        x = jnp.zeros((1, 1, 1, 4, 2)).at[0, 0, 0, place, 1].set(jnp.nan)
-        whole = kernels.unblocks(x.reshape(1, 1, 1, 8), 2)
-        for y in kernels.relu_mean_cpu(x, jnp.zeros(2)), kernels.relu_pool_cpu(whole, jnp.zeros(2)):
+        x = np.zeros((1, 1, 1, 4, 2), np.float32)
+        x[0, 0, 0, place, 1] = np.nan
+        for y in map(np.asarray, pooled(x)):
             assert np.isnan(y[..., 1]).all() and (y[..., 0] == 0).all()
 
 
@@ -428,17 +438,15 @@ def test_convolutions_that_go_by_two_and_their_gradients_equal_the_plain_ones(
     rng = np.random.default_rng(size)
     x = rng.normal(size=(2, side, side, 3)).astype(np.float32)
     kernel = rng.normal(size=(size, size, 3, features)).astype(np.float32)
-    weights = rng.normal(size=plain(x, kernel).shape).astype(np.float32)
-    for found, wanted in zip(
-        *(
-            jax.value_and_grad(lambda x, k, f=f: (f(x, k) * weights).sum(), (0, 1))(x, kernel)
-            for f in (quick, plain)
-        ),
-        strict=True,
-    ):
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted
-        )
+    weights = rng.normal(size=jax.eval_shape(plain, x, kernel).shape).astype(np.float32)
+
+    def gradient(function):
+        return jax.value_and_grad(lambda x, k: (function(x, k) * weights).sum(), (0, 1))
+
+    found, wanted = jax.jit(lambda *args: (gradient(quick)(*args), gradient(plain)(*args)))(
+        x, kernel
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)
 
 
 def test_transposed_convolution_puts_each_pixel_where_keras_puts_it():
@@ -449,7 +457,7 @@ def test_transposed_convolution_puts_each_pixel_where_keras_puts_it():
     for i in range(2):
         for j in range(2):
             wanted[2 * i : 2 * i + 5, 2 * j : 2 * j + 5] += x[0, i, j, 0] * kernel[..., 0, 0]
-    found = kernels.transposed_conv_cpu(jnp.array(x), jnp.array(kernel))
+    found = jax.jit(kernels.transposed_conv_cpu)(x, kernel)
     np.testing.assert_allclose(found[0, ..., 0], wanted[1:5, 1:5], rtol=1e-5, atol=1e-5)
 
 
@@ -463,5 +471,5 @@ def test_transposed_convolution_equals_pytorchs():
         stride=2,
         padding=1,
     )
-    found = kernels.transposed_conv_cpu(jnp.array(x), jnp.array(kernel))
+    found = jax.jit(kernels.transposed_conv_cpu)(x, kernel)
     np.testing.assert_allclose(found, wanted.numpy().transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-4)
