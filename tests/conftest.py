@@ -10,7 +10,7 @@ from hypothesis import settings
 # Workers, and the commands that tests start, compile a function once between them.
 XLA_CACHE = Path("~/.cache/fdigits/xla").expanduser()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(XLA_CACHE))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 # What a developer has of TensorFlow Datasets takes no part.
 os.environ["TFDS_DATA_DIR"] = str(Path(__file__).with_name("no_tfds"))
 
