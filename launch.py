@@ -1,22 +1,33 @@
-"""Runs the experiment of a config file.
+"""Runs the experiment, the study or the search of a config file.
 
 python launch.py --config=configs/hybrid.py [--workdir=DIR] [--config.field=value ...]
+
+Several seeds: --seeds=0,1,2. As one of several processes: docs/scaling.md.
 """
 
 import os
 import warnings
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow only feeds; this says so quietly
 
+from fdigits.errors import UserError, exit_cleanly  # first: it listens to Ctrl-C
+
+# isort: split
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from fdigits.config import XLA_CACHE, parse_flags
-from fdigits.errors import UserError, exit_cleanly
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, e.g. configs/hybrid.py")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where it goes; default runs/<config name>")
+SEEDS = flags.DEFINE_list("seeds", [], "Runs with these seeds, in seed_<S>/ of the workdir: 0,1,2")
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "host:port of the first of several processes; auto = JAX looks for it"
+)
+PROCESSES = flags.DEFINE_integer("processes", 0, "How many processes there are")
+PROCESS = flags.DEFINE_integer("process", -1, "Which of them this is, from 0")
 
 
 @exit_cleanly
@@ -28,12 +39,47 @@ def main(arguments: list[str]) -> None:
     warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
     import jax
 
+    from fdigits import devices
+    from fdigits.console import console
     from fdigits.files import path_of
-    from fdigits.run import run
 
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
-    config = CONFIG.value
-    run(config, path_of(WORKDIR.value or f"runs/{config.name}"))
+    config, seeds = CONFIG.value, _seeds(SEEDS.value)
+    workdir = path_of(WORKDIR.value or f"runs/{config.name}")
+    if "space" in config or "cells" in config:
+        if seeds or COORDINATOR.value:
+            raise UserError(
+                "a study or search has seeds of its own, and several processes share its runs "
+                "without --coordinator: start the same command as often"
+            )
+        _many_runs(config, workdir)
+        return
+    from fdigits.run import run, run_seeds
+
+    devices.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+    console.quiet = not devices.is_first()
+    if seeds:
+        run_seeds(config, workdir, seeds)
+    else:
+        run(config, workdir)
+
+
+def _many_runs(config: ConfigDict, workdir: Path) -> None:
+    if "space" in config:
+        from fdigits.search import search  # needs Optuna
+
+        search(config, workdir)
+    else:
+        from fdigits.study import run_study  # needs SciPy
+
+        run_study(config, workdir)
+
+
+def _seeds(words: list[str]) -> list[int]:
+    if not all(word.isdecimal() for word in words) or len({*words}) < len(words):
+        told = ",".join(words)
+        raise UserError(f"--seeds={told}: give different whole numbers from 0 up, as 0,1,2")
+    return [int(word) for word in words]
 
 
 flags.mark_flag_as_required("config")

@@ -138,7 +138,7 @@ def trainings(
         for name, function in row.patches.items():
             patched.enter_context(mock.patch.object(ears, name, function))
         workdir = Path(folder) / "run"
-        run(config_of(row, seed, data_dir, Path(folder)), workdir)
+        run(config_of(row, seed, data_dir, Path(folder)), workdir, page=False)
         found = trained.load(workdir)
         told = {name: shares(found, items) for name, items in files.items()}
         yield {"row": row.name, "kind": row.kind, "seed": seed, **told}

@@ -3,6 +3,8 @@
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +17,45 @@ from fdigits.config import choose
 from fdigits.errors import UserError
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+if DEVICE.type == "cuda":  # TF32, as XLA multiplies float32 there
+    torch.set_float32_matmul_precision("high")
+
+
+class Setting(NamedTuple):
+    """How PyTorch is set; `Setting()` is what it does untold."""
+
+    compiled: bool = False
+    fused: bool = False  # Adam's update of all parameters in one kernel
+    channels_last: bool = False
+    bfloat16: bool = False  # autocast
+    graphs: bool = False  # compiled for CUDA graphs
+
+    def autocast(self) -> AbstractContextManager:
+        if not self.bfloat16:
+            return nullcontext()
+        return torch.autocast(DEVICE.type, torch.bfloat16)
+
+    def compile(self, net: nn.Module) -> Callable:
+        if not self.compiled:
+            return net
+        return torch.compile(net, **dict(mode="reduce-overhead") if self.graphs else {})
+
+    def place(self, net: nn.Module) -> nn.Module:
+        layout = torch.channels_last if self.channels_last else torch.preserve_format
+        return net.to(DEVICE, memory_format=layout)
+
+
+BEST = dict(fused=True, channels_last=True)
+SETTINGS = {
+    "torch": Setting(),
+    "torch_fused": Setting(fused=True),
+    "torch_channels_last": Setting(**BEST),
+    "torch_compile": Setting(compiled=True, **BEST),
+    "torch_graphs": Setting(compiled=True, graphs=True, **BEST),
+    "torch_bfloat16": Setting(bfloat16=True, **BEST),
+    "torch_bfloat16_compile": Setting(compiled=True, bfloat16=True, **BEST),
+    "torch_bfloat16_graphs": Setting(compiled=True, bfloat16=True, graphs=True, **BEST),
+}
 
 
 def versions() -> dict[str, str | int]:
@@ -32,18 +73,22 @@ def parameters(config: ConfigDict) -> int:
     return sum(p.numel() for net in nets for p in net.parameters())
 
 
-def tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:
+def tensors(
+    batch: dict[str, np.ndarray], setting: Setting = SETTINGS["torch"]
+) -> dict[str, Tensor]:
     """One batch as PyTorch reads it: integer labels, pictures and spectrograms NCHW."""
+    layout = torch.channels_last if setting.channels_last else torch.contiguous_format
     inputs = {name: torch.tensor(array) for name, array in batch.items()}
     inputs["label"] = inputs["label"].long()
     for name in inputs.keys() & {"image", "spectrogram"}:
-        inputs[name] = inputs[name].permute(0, 3, 1, 2).contiguous()
+        inputs[name] = inputs[name].permute(0, 3, 1, 2).contiguous(memory_format=layout)
     return {name: tensor.to(DEVICE) for name, tensor in inputs.items()}
 
 
-def make_optimizer(rule: ConfigDict, net: nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(rule: ConfigDict, net: nn.Module, setting: Setting) -> torch.optim.Optimizer:
     """As `optim.make`, less the schedule and the clipping."""
     settings = dict(lr=rule.learning_rate, weight_decay=rule.weight_decay)
+    settings |= dict(fused=True) if setting.fused else {}
     if rule.name == "sgd":
         return torch.optim.SGD(net.parameters(), momentum=rule.momentum, **settings)
     return torch.optim.Adam(net.parameters(), **settings)
@@ -54,7 +99,9 @@ def noisy(batch: dict[str, Tensor], sd: float) -> dict[str, Tensor]:
 
 
 def runner(
-    config: ConfigDict, batches: list[dict[str, np.ndarray]], compiled: bool = False
+    config: ConfigDict,
+    batches: list[dict[str, np.ndarray]],
+    setting: Setting = SETTINGS["torch"],
 ) -> Callable[[], int]:
     """A call that takes one training step per batch and returns how many it took.
 
@@ -65,15 +112,15 @@ def runner(
     Raises:
       UserError: PyTorch cannot compile it, or did not.
     """
-    if not compiled:
-        return _runner(config, batches, compiled)
+    if not setting.compiled:
+        return _runner(config, batches, setting)
     _forget()
-    run = _runner(config, batches, compiled)
+    run = _runner(config, batches, setting)
     run()
     if not _graphs():
         raise UserError(
             "torch.compile compiled nothing, so PyTorch would be measured as it is: unset "
-            "TORCHDYNAMO_DISABLE and TORCH_COMPILE_DISABLE, or leave out --peers=torch_compile"
+            "TORCHDYNAMO_DISABLE and TORCH_COMPILE_DISABLE, or name no peer that compiles"
         )
     return run
 
@@ -102,22 +149,24 @@ def _graphs() -> int:
 
 
 def _runner(
-    config: ConfigDict, batches: list[dict[str, np.ndarray]], compiled: bool
+    config: ConfigDict, batches: list[dict[str, np.ndarray]], setting: Setting
 ) -> Callable[[], int]:
     torch.manual_seed(0)
     if config.task == "gan":
-        return gan.runner(config, [tensors(batch) for batch in batches], DEVICE, compiled)
-    net = twins.make(config.model).to(DEVICE).train()
-    forward = torch.compile(net) if compiled else net
-    optimizer = make_optimizer(config.optimizer, net)
+        return gan.runner(config, [tensors(batch) for batch in batches], DEVICE, setting)
+    net = setting.place(twins.make(config.model)).train()
+    forward = setting.compile(net)
+    optimizer = make_optimizer(config.optimizer, net, setting)
     loss = choose(config.task, twins.LOSSES, "task")(config, net)
     clip, noise = config.optimizer.clip_norm, config.input_noise
-    inputs = [tensors(batch) for batch in batches]
+    inputs = [tensors(batch, setting) for batch in batches]
 
     def run() -> int:
         for batch in inputs:
             optimizer.zero_grad()
-            loss(forward(noisy(batch, noise) if noise else batch), batch).backward()
+            with setting.autocast():
+                error = loss(forward(noisy(batch, noise) if noise else batch), batch)
+            error.backward()
             if clip:
                 for parameter in net.parameters():
                     nn.utils.clip_grad_norm_(parameter, clip)

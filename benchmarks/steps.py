@@ -3,8 +3,15 @@
 python -m benchmarks.steps [--systems=image_cnn,...] [--peers=torch,torch_compile] [--json=FILE]
 
 All run in this process by turns (A B A B ...) after a warm-up, on random data that lies on the
-device beforehand. A peer's ratio is fdigits' chunk against it in the same round. Cores taken by
-other processes are printed, as PyTorch's threads wait for each other and suffer most from them.
+device beforehand. A peer's ratio is fdigits' chunk against it in the same round; "best" is the
+smallest of them, over the peer that was quickest in that round, of those in bfloat16 only where
+fdigits is (--dtype=bfloat16). Cores taken by other processes are
+printed, as PyTorch's threads wait for each other and suffer most from them.
+
+--peers=all are PyTorch as it is, with a fused Adam, also channels_last, also compiled, and the last
+two in bfloat16 (autocast); on a GPU also compiled for CUDA graphs, and float32 is TF32 there on
+both sides. --seeds=16 adds fdigits training so many seeds at once, by vmap, and counts all their
+steps.
 """
 
 import argparse
@@ -14,8 +21,10 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
@@ -27,13 +36,22 @@ from fdigits.config import choose
 from fdigits.data.corpus import CLASSES, FRAMES, MODALITIES
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import path_of, write_json
+from fdigits.tasks.task import DTYPES
 
 # Training seconds of a variant over those of its base (R4 Tables 10 and 13).
 PAPER_TIMES = {
     "attention_base": dict(spatial=1.17, self=1.95, cbam=1.53, se=1.08),
     "spectrogram_lenet": dict(cbam=2.45, hybrid=1.09),
 }
-PEERS = {"torch": False, "torch_compile": True}  # compiled?
+PEERS = (  # of peers.SETTINGS
+    "torch",
+    "torch_fused",
+    "torch_channels_last",
+    "torch_compile",
+    "torch_bfloat16",
+    "torch_bfloat16_compile",
+)
+GPU_PEERS = ("torch_graphs", "torch_bfloat16_graphs")
 
 
 def random_chunk(config: ConfigDict) -> dict[str, np.ndarray]:
@@ -64,8 +82,13 @@ def batch_at(chunk: dict, i: int) -> dict:
     return {name: array[i] for name, array in chunk.items()}
 
 
-def fdigits_runners(config: ConfigDict, chunk: dict) -> tuple[dict[str, Callable], int]:
-    """Calls that take K steps, one by one or as a chunk, and return K; the parameter count."""
+def fdigits_runners(
+    config: ConfigDict, chunk: dict, seeds: int = 1
+) -> tuple[dict[str, Callable], int]:
+    """Calls that take K steps, one by one or as a chunk, and return K; the parameter count.
+
+    Of several seeds there is "seeds" too: a chunk of each, all at once.
+    """
     task = tasks.make(config)
     step = train.make_train_step(task, config, steps_per_epoch=1000)
     one, many = train.compile_step(step), train.make_train_chunk(step)
@@ -86,12 +109,38 @@ def fdigits_runners(config: ConfigDict, chunk: dict) -> tuple[dict[str, Callable
         return config.chunk
 
     count = sum(x.size for x in jax.tree.leaves(state.params))
-    return {"step": run_step, "chunk": run_chunk}, count
+    runners = {"step": run_step, "chunk": run_chunk}
+    if seeds > 1:
+        runners["seeds"] = _seeds_runner(config, task, on_device, step, seeds)
+    return runners, count
+
+
+def _seeds_runner(
+    config: ConfigDict, task: tasks.Task, chunk: dict, step: Callable, seeds: int
+) -> Callable[[], int]:
+    def state_of(seed: int) -> train.TrainState:
+        with (own := config.copy_and_resolve_references()).unlocked():
+            own.seed = seed
+        return train.create_state(task, own, batch_at(chunk, 0), steps_per_epoch=1000)
+
+    def stacked(*trees):
+        return jax.tree.map(lambda *x: jnp.stack(x), *trees)
+
+    held = {"states": stacked(*map(state_of, range(seeds)))}
+    chunks = stacked(*[chunk] * seeds)
+    together = train.compile_step(jax.vmap(lambda state, chunk: jax.lax.scan(step, state, chunk)))
+
+    def run_seeds() -> int:
+        held["states"], metrics = together(held["states"], chunks)
+        jax.block_until_ready(metrics)
+        return seeds * config.chunk
+
+    return run_seeds
 
 
 def peer_runners(peers, names: list[str], config: ConfigDict, chunk: dict) -> dict[str, Callable]:
     batches = read_batches(config, chunk)
-    return {name: peers.runner(config, batches, compiled=PEERS[name]) for name in names}
+    return {name: peers.runner(config, batches, peers.SETTINGS[name]) for name in names}
 
 
 def busy_seconds() -> float | None:
@@ -120,45 +169,73 @@ def spread(values: list[float], digits: int) -> str:
     return f"{median:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
-def benchmark(system: str, peers, names: list[str], rounds: int, seconds: float) -> dict:
-    """Rates of every runner in every round, after a warm-up of two calls each."""
+class Prepared(NamedTuple):
+    """A system's runners, warm, and what is told of it beside their rates."""
+
+    runners: dict[str, Callable]
+    peers: list[str]
+    about: dict
+
+
+def prepare(
+    system: str, peers, names: list[str], seeds: int = 1, dtype: str = "float32"
+) -> Prepared:
+    """Compiles every runner and calls it twice."""
     config = load_config(system)
+    with config.unlocked():
+        config.dtype = dtype
     chunk = random_chunk(config)
-    runners, count = fdigits_runners(config, chunk)
+    runners, count = fdigits_runners(config, chunk, seeds)
     runners |= peer_runners(peers, names, config, chunk) if names else {}
     for run in [*runners.values()] * 2:
         run()
+    about = {
+        "batch_size": config.batch_size,
+        "chunk": config.chunk,
+        "dtype": dtype,
+        "seeds": seeds,
+        # torch's LSTM has a second bias of 4·H a layer
+        "parameters": {"fdigits": count} | ({"torch": peers.parameters(config)} if names else {}),
+    }
+    return Prepared(runners, names, about)
+
+
+def benchmark(prepared: Prepared, rounds: int, seconds: float) -> dict:
+    """Rates of every runner in every round."""
+    runners, names, about = prepared
     rates, others = {name: [] for name in runners}, {name: [] for name in runners}
     for _, name in itertools.product(range(rounds), runners):
         rate, busy = measure(runners[name], seconds)
         rates[name].append(round(rate, 2))
         others[name].append(busy)
-    parameters = {"fdigits": count} | ({"torch": peers.parameters(config)} if names else {})
     ratios = {
         name: [round(a / b, 3) for a, b in zip(rates["chunk"], rates[name], strict=True)]
         for name in names
     }
-    return {
-        "batch_size": config.batch_size,
-        "chunk": config.chunk,
-        "parameters": parameters,  # torch's LSTM has a second bias of 4·H a layer
+    alike = [r for n, r in ratios.items() if "bfloat16" not in n or about["dtype"] == "bfloat16"]
+    ratios |= {"best": [min(each) for each in zip(*alike, strict=True)]} if alike else {}
+    return about | {
         "steps_per_second": rates,
         "ratio_of_chunk": ratios,
         "cores_busy_elsewhere": others,
     }
 
 
-def table(results: dict[str, dict], names: list[str]) -> Table:
+def table(results: dict[str, dict]) -> Table:
+    """A row for each runner of each system."""
     shown = Table(title="training steps per second: median (min–max)")
-    columns = ["system", "batch", "step", "chunk", *names, *(f"chunk / {n}" for n in names)]
-    for column in [*columns, "cores busy elsewhere"]:
-        shown.add_column(column, justify="left" if column == "system" else "right")
+    for column in ("system", "batch", "who", "steps / s", "chunk is quicker by", "cores busy"):
+        shown.add_column(column, justify="left" if column in ("system", "who") else "right")
     for system, result in results.items():
-        rates = (spread(result["steps_per_second"][n], 1) for n in ("step", "chunk", *names))
-        ratios = (spread(result["ratio_of_chunk"][n], 2) for n in names)
+        rates, ratios = result["steps_per_second"], result["ratio_of_chunk"]
         busy = [b for values in result["cores_busy_elsewhere"].values() for b in values]
-        busy = "?" if None in busy else spread(busy, 1)
-        shown.add_row(system, str(result["batch_size"]), *rates, *ratios, busy)
+        name = (system, str(result["batch_size"]), "?" if None in busy else spread(busy, 1))
+        for who in dict.fromkeys([*rates, *ratios]):
+            rate = spread(rates[who], 1) if who in rates else ""
+            ratio = spread(ratios[who], 2) if who in ratios else ""
+            shown.add_row(name[0], name[1], who, rate, ratio, name[2])
+            name = ("", "", "")
+        shown.add_section()
     return shown
 
 
@@ -214,19 +291,34 @@ def import_peers():
     return peers
 
 
+def peer_names(given: str) -> list[str]:
+    """`--peers` as a list.
+
+    Raises:
+      UserError: no such peer.
+    """
+    usable = (*PEERS, *GPU_PEERS) if jax.default_backend() != "cpu" else PEERS
+    names = usable if given == "all" else [name for name in given.split(",") if name]
+    for name in names:
+        choose(name, dict.fromkeys(usable), "peer")
+    return list(names)
+
+
 @exit_cleanly
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--systems", default=",".join(SYSTEMS))
-    parser.add_argument("--peers", default="torch", help="torch, torch_compile, both, or ''")
+    known = "some of " + ", ".join((*PEERS, *GPU_PEERS)) + "; all; or ''"
+    parser.add_argument("--peers", default="torch", help=known)
+    parser.add_argument("--seeds", type=positive(int), default=1, help="trained at once by vmap")
+    parser.add_argument("--dtype", default="float32", help="of fdigits' activations")
     parser.add_argument("--rounds", type=positive(int), default=5)
     each = "of each runner in each round"
     parser.add_argument("--seconds", type=positive(float), default=2.0, help=each)
     parser.add_argument("--json", type=path_of, help="file for the raw rounds")
     args = parser.parse_args()
-    names = [name for name in args.peers.split(",") if name]
-    for name in names:
-        choose(name, PEERS, "peer")
+    choose(args.dtype, DTYPES, "dtype")
+    names = peer_names(args.peers)
     systems = args.systems.split(",")
     for system in systems:
         choose(system, SYSTEMS, "system")
@@ -236,8 +328,9 @@ def main() -> None:
     with Console(stderr=True).status("") as status:
         for system in systems:
             status.update(f"{system} ...")
-            results[system] = benchmark(system, peers, names, args.rounds, args.seconds)
-    Console().print(table(results, names))
+            prepared = prepare(system, peers, names, args.seeds, args.dtype)
+            results[system] = benchmark(prepared, args.rounds, args.seconds)
+    Console().print(table(results))
     relative = relative_times(results)
     if relative:
         Console().print(relative_table(relative, names))

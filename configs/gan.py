@@ -113,10 +113,10 @@ def stages(choice: dict, epochs: int) -> dict[str, dict]:
     )
     flow = drawing | dict(
         task="flow",
-        model=dict(width=32),
-        augment=dict(strength=0.3, generated=6000),
-        epochs=10,
-        optimizer=dict(decay_epochs=8),
+        model=dict(width=64),
+        augment=dict(name="elastic", strength=1.0, generated=6000),
+        epochs=20,
+        optimizer=dict(decay_epochs=16),
         start=START,
         paper=named("conditional flow"),
     )

@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from fdigits import devices
 from fdigits.errors import UserError, writing
 from fdigits.train import Progress, TrainState
 
@@ -109,10 +110,14 @@ class Checkpoints:
 
     def _put_aside(self, epoch: int) -> Path:
         aside = self.folder.parent / "damaged" / str(epoch)
+
+        def move() -> None:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.parent.mkdir(exist_ok=True)
+            shutil.move(self.folder / str(epoch), aside)
+
         self._manager.close()
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.parent.mkdir(exist_ok=True)
-        shutil.move(self.folder / str(epoch), aside)
+        devices.agree(move, first_only=True)
         self._open()
         return aside
 
@@ -166,7 +171,7 @@ def weights(folder: Path, epoch: int) -> tuple[dict, dict]:
         reader, path = ocp.PyTreeCheckpointHandler(), (folder / str(epoch) / "state").absolute()
         held = reader.metadata(path).tree
         wanted = {name: held.get(name) or {} for name in ("params", "batch_stats")}
-        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         shapes = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), wanted
         )

@@ -94,6 +94,32 @@ def base(
     )
 
 
+def search(
+    name: str, base: ConfigDict, space: Mapping, sampler: str, pruner: str = "none", trials: int = 0
+) -> ConfigDict:
+    """A search of `fdigits/search.py` for the fields with which `base` validates best.
+
+    Args:
+      space: nested as `base` is; for each field that varies a tuple of its values, or
+        `dict(low=, high=, log=True)`, of which `log` may be left out.
+      sampler: grid (every combination of the values, once) | random | tpe.
+      pruner: what ends a trial that lags behind the others: none | median | hyperband.
+      trials: how many in all; 0 where the grid says it.
+    """
+    return ConfigDict(
+        dict(
+            name=name,
+            base=base,
+            space=dict(space),
+            sampler=sampler,
+            pruner=pruner,
+            trials=trials,
+            seed=0,  # of the sampler; the trials' own is base.seed
+            storage="",  # of the trials: a database's URL; "" = a journal file in the workdir
+        )
+    ).lock()
+
+
 def stage_config(config: ConfigDict, name: str) -> ConfigDict:
     """The config of the earlier stage `name`: the whole one's with the fields that differ.
 

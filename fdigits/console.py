@@ -18,10 +18,21 @@ console = Console(
 
 
 class Watch:
-    """Progress of one training; a context manager. `tick` and `show` are the loop's callbacks."""
+    """Progress of one training; a context manager. `tick` and `show` are the loop's callbacks.
 
-    def __init__(self, config: ConfigDict, steps_per_epoch: int, epochs_done: int, events: Path):
-        self._epochs = config.epochs
+    Of several at once each line begins with a `name`, and one has the `bar`.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        steps_per_epoch: int,
+        epochs_done: int,
+        events: Path,
+        name: str = "",
+        bar: bool = True,
+    ):
+        self._epochs, self._name = config.epochs, name
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -30,6 +41,7 @@ class Watch:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            disable=not bar,
         )
         self._task = self._bar.add_task(
             f"epoch {epochs_done + 1}/{config.epochs}",
@@ -61,7 +73,7 @@ class Watch:
 
     def show(self, row: dict) -> None:
         console.print(
-            f"epoch {row['epoch']:>3}/{self._epochs}  train {_told(row['train'])}  "
+            f"{self._name}epoch {row['epoch']:>3}/{self._epochs}  train {_told(row['train'])}  "
             f"validation {_told(row['validation'])}  lr {row['learning_rate']:.0e}"
         )
         self._bar.update(self._task, description=f"epoch {row['epoch'] + 1}/{self._epochs}")

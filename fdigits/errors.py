@@ -1,15 +1,21 @@
 """What a user can mend: one line that says what is wrong, where, and what to do."""
 
+import _thread
 import contextlib
 import errno
 import functools
 import gc
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, no quota, a file at its limit
+
+STOPPED = "stopped: run the same command again to continue"
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+AGAIN = 0.05  # seconds after which a Ctrl-C that was lost is sent once more
 
 
 class UserError(Exception):
@@ -44,11 +50,13 @@ def writing(path: object) -> Iterator[None]:
 
 def exit_cleanly(main: Callable[..., object]) -> Callable[..., object]:
     """Wraps a command's `main`: a `UserError` or a full disk becomes one line on stderr and exit
-    status 2."""
+    status 2, Ctrl-C one line and exit status 130."""
 
     @functools.wraps(main)
     def wrapped(*args, **kwargs) -> object:
         _hush_threads()
+        if signal.getsignal(signal.SIGINT) is _stop:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return main(*args, **kwargs)
         except UserError as error:
@@ -58,8 +66,8 @@ def exit_cleanly(main: Callable[..., object]) -> Callable[..., object]:
             _forget_output()
             sys.exit(1)
         except KeyboardInterrupt:
-            print("stopped: run the same command again to continue", file=sys.stderr)
-            sys.exit(130)
+            print(STOPPED, file=sys.stderr)
+            sys.exit(INTERRUPTED)
         except Exception as error:
             if not (told := full(error)):
                 raise
@@ -77,17 +85,36 @@ def exit_cleanly(main: Callable[..., object]) -> Callable[..., object]:
     return wrapped
 
 
+def stop_while_importing() -> None:
+    """Ctrl-C ends the process at once, in one line, until a command's `main` begins.
+
+    A command imports for two seconds, in which an exception would be a trace, or turn into
+    another kind of error. Nothing is being written then.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+
+
+def _stop(*_) -> None:
+    os.write(2, f"{STOPPED}\n".encode())
+    os._exit(INTERRUPTED)
+
+
 def _forget_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _hush_threads() -> None:
     """Threads that write in the background print no trace of a full disk: who waits for them, or
-    writes next, meets the error itself. What ends beside them finds their loop closed."""
+    writes next, meets the error itself. What ends beside them finds their loop closed. Ctrl-C is
+    lost in a callback of the garbage collector, as JAX has one, and so is sent again after it."""
 
     def hushing(hook: Callable) -> Callable:
         def hushed(args) -> None:
-            if not full(args.exc_value) and "Event loop is closed" not in str(args.exc_value):
+            if isinstance(args.exc_value, KeyboardInterrupt):
+                threading.Timer(AGAIN, _thread.interrupt_main).start()
+            elif not full(args.exc_value) and "Event loop is closed" not in str(args.exc_value):
                 hook(args)
 
         return hushed

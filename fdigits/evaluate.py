@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fdigits import explain, train
+from fdigits import devices, explain, train
 from fdigits.config import modern_result
 from fdigits.data import datasets, pipeline, prepare
 from fdigits.data.pairing import Split
@@ -25,9 +25,8 @@ ARTIFACTS = ("predictions.npz", "embeddings.npz", "inputs.npz")  # every run's
 
 def outputs(trained: Trained, split: Split, feeder) -> dict[str, np.ndarray]:
     """The task's outputs for every example of a part, `[N, ...]` each, in the part's order."""
-    evaluate = train.make_evaluate_chunk(trained.task.evaluate)
-    rows = pipeline.evaluation_rows(split, train.EVALUATION_BATCH)
-    return train.evaluate(evaluate, trained, rows, feeder)
+    evaluate = train.make_evaluate_chunk(trained.task.evaluate, feeder.mesh)
+    return train.evaluate(evaluate, trained, split.examples(), feeder)
 
 
 def leave(workdir: Path, trained: Trained, examples: Examples) -> tuple[dict, list[str]]:
@@ -37,15 +36,21 @@ def leave(workdir: Path, trained: Trained, examples: Examples) -> tuple[dict, li
       The figures of the validation and the test part, and the names of the files.
     """
     figures, files = make(trained, examples)
-    for name, arrays in files.items():
-        write_arrays(workdir / name, **arrays)
+    _write(workdir, files)
     return figures, list(files)
+
+
+def _write(workdir: Path, files: Mapping[str, Arrays]) -> None:
+    if devices.is_first():
+        for name, arrays in files.items():
+            write_arrays(workdir / name, **arrays)
 
 
 def make(trained: Trained, examples: Examples) -> tuple[dict, dict[str, Arrays]]:
     """The figures of the validation and the test part, and the arrays of each file to leave."""
     task, test = trained.task, examples.splits["test"]
-    feeder, figures = pipeline.make_feeder(trained.config.data.feeder, examples.arrays), {}
+    kind, figures = trained.config.data.feeder, {}
+    feeder = pipeline.make_feeder(kind, examples.arrays, devices.over())
     for part in ("validation", "test"):
         split = examples.splits[part]
         found = outputs(trained, split, feeder)
@@ -84,10 +89,9 @@ def remake(workdir: Path, data_dir: Path | None = None, cache: Path | None = Non
     except UserError as error:
         lost = f"{workdir} lacks {', '.join(missing)}, which cannot be made again"
         raise UserError(f"{lost}: {error}") from error
-    made = [name for name in missing if name in files]
-    for name in made:
-        write_arrays(workdir / name, **files[name])
-    return made
+    made = {name: files[name] for name in missing if name in files}
+    _write(workdir, made)
+    return list(made)
 
 
 def make_again(

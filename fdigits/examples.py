@@ -1,5 +1,6 @@
 """What a training learns from and is tested on: splits and arrays, as its config asks."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from ml_collections import ConfigDict
 
 from fdigits import augment, tasks
 from fdigits.data import datasets, pairing, pipeline, prepare
-from fdigits.data.corpus import CLASSES, MODALITIES, STANDARDISED
+from fdigits.data.corpus import CLASSES, MODALITIES, STANDARDISED, Corpus
 from fdigits.data.pairing import Split
 from fdigits.errors import UserError
 from fdigits.trained import Trained, earlier, load, sources
@@ -51,6 +52,12 @@ def prepared(config: ConfigDict, task: tasks.Task, workdir: Path) -> Examples:
         if name != modality:
             splits = {part: split.renamed(modality, name) for part, split in splits.items()}
     return Examples(splits, arrays, statistics, raw)
+
+
+def fingerprint(corpora: Mapping[str, Corpus]) -> str:
+    """sha256 of the data sets that a training draws from, wherever they lie."""
+    told = sorted(one.fingerprint for one in corpora.values())
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def check_reads(config: ConfigDict, task: tasks.Task) -> None:

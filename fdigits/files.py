@@ -13,6 +13,11 @@ import numpy as np
 from fdigits.errors import UserError, writing
 
 LOCK = ".lock"  # in a run's folder, while it is at work; what is left of it then holds nobody up
+PATIENCE = 0.2  # seconds to try again, as the lock's file may go while it is being locked
+
+
+class Busy(UserError):
+    """Another run is at work in a folder."""
 
 
 def path_of(given: str | os.PathLike) -> Path:
@@ -27,20 +32,22 @@ def path_of(given: str | os.PathLike) -> Path:
 def held(folder: Path) -> Iterator[None]:
     """Has a folder, made where absent, for one run alone; the system lets go of it if that dies.
 
-    A folder that nothing was written into goes again.
+    A folder that nothing was written into goes again. A lock counts while its file is there: one
+    on a file that an ending run has just removed is let go, and tried for anew (filelock does it).
 
     Raises:
-      UserError: another run is at work there.
+      Busy: another run is at work there.
+      UserError: it cannot be written into.
     """
     import filelock  # 40 ms, which all that only reads does without
 
     new = not folder.exists()
-    lock = filelock.FileLock(folder / LOCK, timeout=0)
+    lock = filelock.FileLock(folder / LOCK, timeout=PATIENCE)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
-        raise UserError(
+        raise Busy(
             f"another run is at work in {folder}: wait until it ends, or choose another --workdir"
         ) from None
     except OSError as error:
@@ -55,6 +62,17 @@ def held(folder: Path) -> Iterator[None]:
         if new:
             with contextlib.suppress(OSError):  # it holds something
                 folder.rmdir()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run is at work in a folder."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with held(folder):
+            return False
+    except UserError:
+        return True
 
 
 @contextlib.contextmanager

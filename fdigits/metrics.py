@@ -9,17 +9,19 @@ import numpy as np
 def classification(logits_NxV: jax.Array, label_N: jax.Array) -> dict[str, jax.Array]:
     """Accuracy, macro-F1, recall per class and confusion.
 
-    `confusion` `[V, V]` counts true classes in rows. The F1 of a class that neither occurs nor is
-    predicted is 0, as scikit-learn counts it.
+    `confusion` `[V, V]` counts true classes in rows. Macro-F1 is the mean over the classes that
+    occur or are predicted, as scikit-learn takes it. Where a class does not occur, its recall is 0.
     """
     classes = logits_NxV.shape[-1]
     predicted = logits_NxV.argmax(-1)
     confusion = jnp.zeros((classes, classes), jnp.int32).at[label_N, predicted].add(1)
     hits = jnp.diagonal(confusion)
     actual, claimed = confusion.sum(1), confusion.sum(0)
+    seen = actual + claimed
+    f1 = 2 * hits / jnp.maximum(seen, 1)
     return {
         "accuracy": hits.sum() / len(label_N),
-        "macro_f1": (2 * hits / jnp.maximum(actual + claimed, 1)).mean(),
+        "macro_f1": f1.mean() * (classes / (seen > 0).sum()),
         "per_class": hits / jnp.maximum(actual, 1),
         "confusion": confusion,
     }

@@ -230,7 +230,9 @@ def summed(tested: Mapping) -> str:
     words += [f"loss {tested['loss']:.4f}"] if "loss" in tested else []
     words.append(f"n {tested['n']}")
     if "per_class" in tested:
-        words.append("recall per class " + " ".join(f"{r:.2f}" for r in tested["per_class"]))
+        held = zip(tested["per_class"], tested["confusion"], strict=True)
+        recalls = [f"{recall:.2f}" if any(row) else "–" for recall, row in held]
+        words.append(f"recall per class {' '.join(recalls)}")
     return ", ".join(words)
 
 

@@ -1,5 +1,8 @@
-"""Where a figure comes from: hardware, versions, commit."""
+"""Where a figure comes from: hardware, versions, commit, what of the code touches it."""
 
+import ast
+import functools
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -9,6 +12,14 @@ from pathlib import Path
 import jax
 
 PACKAGES = ("fdigits", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+# Rooms whose code can change a training's numbers. What `config.py` and `run.py` make of them shows
+# in a run's config.json. Of `data/`, what only fetches, audits or exports is left out.
+TOUCHES = (
+    *("augment", "data", "evaluate", "examples", "metrics", "models", "noise", "optim", "quality"),
+    *("tasks", "train", "trained", "voices"),
+)
+UNTOUCHED = ("data/audit", "data/download", "data/export", "data/tfds")
 
 
 def hardware() -> str:
@@ -34,6 +45,38 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+@functools.cache
+def code() -> str:
+    """sha256 of what of the code can change a training's numbers.
+
+    Comments, docstrings, line breaks and the version of Python change nothing.
+    """
+    here, total = Path(__file__).parent, hashlib.sha256()
+    for file in sorted(here.rglob("*.py")):
+        place = file.relative_to(here).with_suffix("").as_posix()
+        if place.split("/")[0] in TOUCHES and not place.startswith(UNTOUCHED):
+            total.update(f"\n{place} {_meaning(ast.parse(file.read_text('utf-8')))}".encode())
+    return total.hexdigest()
+
+
+def _meaning(node: object) -> str:
+    """A syntax tree as text, without docstrings and what it does not hold."""
+    if isinstance(node, list):
+        kept = [one for one in node if not _is_text(one)]
+        return f"[{','.join(map(_meaning, kept))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    held = [(name, getattr(node, name, None)) for name in sorted(node._fields)]
+    told = [f"{name}={_meaning(x)}" for name, x in held if x not in (None, []) and name != "ctx"]
+    return f"{type(node).__name__}({','.join(told)})"
+
+
+def _is_text(node: object) -> bool:
+    """Whether a statement is a docstring."""
+    value = getattr(node, "value", None) if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def commit() -> str:

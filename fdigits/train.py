@@ -6,6 +6,7 @@ learns what, what it makes of each item, and which figures sum that up.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -15,15 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from jax.sharding import Mesh, Sharding
 from ml_collections import ConfigDict
 
-from fdigits import optim
+from fdigits import devices, optim
 from fdigits.config import choose, optimizer_of
 from fdigits.data import pipeline
 from fdigits.data.pairing import Split
 from fdigits.errors import UserError
+from fdigits.noise import KEY_IMPL
 
-KEY_IMPL = "rbg"  # random bits at memory speed; threefry takes a tenth of a step on CPUs
 EVALUATION_BATCH = 250
 
 # XLA's own convolutions use every core; those of YNNPACK, its default on CPUs, use one.
@@ -70,11 +72,49 @@ class Progress:
     timed_steps: int = 0
     history: list[dict] = dataclasses.field(default_factory=list)  # a row per epoch
     commits: list[str] = dataclasses.field(default_factory=list)  # of the code that trained
+    codes: list[str] = dataclasses.field(default_factory=list)  # its fingerprints
 
     def stopped(self, config: ConfigDict) -> bool:
         """All epochs are done, or early stopping waited long enough."""
         waited = self.epoch - self.best_epoch
         return self.epoch >= config.epochs or 0 < config.early_stopping <= waited
+
+
+def _nothing(*_) -> None: ...
+
+
+@dataclasses.dataclass
+class Training:
+    """A training at work: what it is, and where it stands, which `fit` moves on."""
+
+    config: ConfigDict
+    task: object  # a `tasks.Task`
+    splits: Mapping[str, Split]
+    arrays: Mapping[str, np.ndarray]  # what the splits' rows point into
+    state: TrainState
+    progress: Progress
+    save: Callable[[TrainState, Progress], None] = _nothing  # after each epoch, to come back to
+    tick: Callable[[int, dict], None] = _nothing  # after each chunk: its steps, their mean metrics
+    show: Callable[[dict], None] = _nothing  # after each epoch: its row of metrics
+    error: UserError | None = None  # what ended it, where others go on
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.splits["train"]) // self.config.batch_size
+
+    @property
+    def ended(self) -> bool:
+        return self.error is not None or self.progress.stopped(self.config)
+
+    @functools.cached_property
+    def held_out(self) -> dict[str, np.ndarray]:
+        """The rows `[N]` of the validation part."""
+        return self.splits["validation"].examples()
+
+    def rows(self) -> dict[str, np.ndarray]:
+        """Those of the next epoch, `[N]`, in its order."""
+        config, epoch = self.config, self.progress.epoch + 1
+        return pipeline.training_rows(self.splits["train"], config.seed, epoch, config.data.balance)
 
 
 def create_state(task, config: ConfigDict, batch: Mapping, steps_per_epoch: int) -> TrainState:
@@ -144,30 +184,45 @@ def make_train_step(task, config: ConfigDict, steps_per_epoch: int) -> Callable:
     return train_step
 
 
-def compile_step(function: Callable) -> Callable:
-    """`function(state, ...)` jitted; the state is donated."""
-    return jax.jit(function, donate_argnums=0, compiler_options=_compiler_options())
+def compile_step(function: Callable, where: Sharding | None = None) -> Callable:
+    """`function(state, ...)` jitted; the state is donated. What it gives lies as `where` says."""
+    placed = {"out_shardings": where} if where else {}
+    return jax.jit(function, donate_argnums=0, compiler_options=compiler_options(), **placed)
 
 
-def _compiler_options() -> dict | None:
+def compiler_options() -> dict | None:
     return CPU_OPTIONS if jax.default_backend() == "cpu" else None
 
 
-def make_train_chunk(train_step: Callable) -> Callable:
+def make_train_chunk(train_step: Callable, mesh: Mesh | None = None) -> Callable:
     """Jitted `(state, chunk, resident) -> (state, metrics [K])`; the state is donated.
 
     `chunk` holds batches `[K, B, ...]`, or rows `[K, B]` into the `resident` arrays of its name.
     """
+    return compile_step(train_chunk_of(train_step), devices.everywhere(mesh) if mesh else None)
+
+
+def train_chunk_of(train_step: Callable) -> Callable:
+    """`make_train_chunk`'s function, before it is compiled."""
 
     def train_chunk(state: TrainState, chunk: Mapping, resident: Mapping):
         return jax.lax.scan(lambda s, x: train_step(s, gather(x, resident)), state, chunk)
 
-    return compile_step(train_chunk)
+    return train_chunk
 
 
-def make_evaluate_chunk(evaluate: Callable) -> Callable:
+def make_evaluate_chunk(evaluate: Callable, mesh: Mesh) -> Callable:
     """Jitted `(params, batch_stats, chunk, resident) -> outputs [K, B, ...]` of a task's function
-    `(params, batch_stats, batch) -> outputs`."""
+    `(params, batch_stats, batch) -> outputs`; they lie by B over the mesh."""
+    return jax.jit(
+        evaluate_chunk_of(evaluate),
+        compiler_options=compiler_options(),
+        out_shardings=devices.by_batch(mesh),
+    )
+
+
+def evaluate_chunk_of(evaluate: Callable) -> Callable:
+    """`make_evaluate_chunk`'s function, before it is compiled."""
 
     def evaluate_chunk(params, batch_stats, chunk, resident):
         def one(x):
@@ -175,7 +230,7 @@ def make_evaluate_chunk(evaluate: Callable) -> Callable:
 
         return jax.lax.map(one, chunk)
 
-    return jax.jit(evaluate_chunk, compiler_options=_compiler_options())
+    return evaluate_chunk
 
 
 def gather(batch: Mapping, resident: Mapping) -> dict:
@@ -184,97 +239,116 @@ def gather(batch: Mapping, resident: Mapping) -> dict:
 
 
 def evaluate(evaluate_chunk: Callable, state, rows: Mapping[str, np.ndarray], feeder) -> dict:
-    """The outputs for every example `[N, ...]`, in the order of `rows`.
+    """The outputs for every example `[N, ...]`, in the order of `rows`, in every process.
 
     Args:
       state: what has `params` and `batch_stats`.
-      rows: as `pipeline.evaluation_rows` gives them, in batches of `EVALUATION_BATCH`.
+      rows: as `Split.examples` gives them, `[N]`.
     """
-    collected = []
-    for chunk in feeder(rows, EVALUATION_BATCH, chunk=8):
-        outputs = evaluate_chunk(state.params, state.batch_stats, chunk, feeder.resident)
-        real = chunk["mask"].reshape(-1) > 0
-        collected.append(
-            {k: np.asarray(v).reshape(-1, *v.shape[2:])[real] for k, v in outputs.items()}
-        )
-    return {k: np.concatenate([c[k] for c in collected]) for k in collected[0]}
+    params, batch_stats = devices.replicate((state.params, state.batch_stats), feeder.mesh)
+    batch_size = -(-EVALUATION_BATCH // feeder.mesh.size) * feeder.mesh.size
+    rows, collected = pipeline.padded(rows, batch_size), []
+    for chunk in feeder(rows, batch_size, chunk=8):
+        outputs = devices.fetch(evaluate_chunk(params, batch_stats, chunk, feeder.resident))
+        collected.append({k: v.reshape(-1, *v.shape[2:]) for k, v in outputs.items()})
+    real = rows["mask"] > 0
+    return {k: np.concatenate([c[k] for c in collected])[real] for k in collected[0]}
 
 
-def fit(
-    config: ConfigDict,
-    task,
-    splits: Mapping[str, Split],
-    feeder,
-    state: TrainState,
-    progress: Progress,
-    *,
-    save: Callable[[TrainState, Progress], None] = lambda state, progress: None,
-    tick: Callable[[int, dict], None] = lambda steps, metrics: None,
-    show: Callable[[dict], None] = lambda row: None,
-) -> TrainState:
-    """Trains from where `progress` stands until the epochs or the patience end.
+def fit(training: Training, mesh: Mesh | None = None) -> None:
+    """Trains from where it stands until the epochs or the patience end.
 
     Args:
-      save: called after each epoch with the state and the progress to come back to.
-      tick: called after each chunk with its steps and the means of their metrics.
-      show: called with each epoch's row of metrics.
+      mesh: the devices that share each batch; None = this process's first.
 
     Raises:
       UserError: a loss is no longer finite (names whose, the step and the last good epoch).
     """
-    steps_per_epoch = len(splits["train"]) // config.batch_size
-    plateau = optim.make_plateau(config.plateau)
-    train_chunk = make_train_chunk(make_train_step(task, config, steps_per_epoch))
-    evaluate_chunk = make_evaluate_chunk(task.evaluate)
-    held_out = pipeline.evaluation_rows(splits["validation"], EVALUATION_BATCH)
-    label = splits["validation"].examples()["label"]
+    config, task = training.config, training.task
+    feeder = pipeline.make_feeder(config.data.feeder, training.arrays, mesh)
+    mesh, state = feeder.mesh, devices.replicate(training.state, feeder.mesh)
+    train_chunk = make_train_chunk(make_train_step(task, config, training.steps_per_epoch), mesh)
+    evaluate_chunk = make_evaluate_chunk(task.evaluate, mesh)
     compiled: set[int] = set()
 
-    while not progress.stopped(config):
-        began = time.monotonic()
-        epoch = progress.epoch + 1
-        scale = float(state.plateau.scale)
-        rows = pipeline.training_rows(splits["train"], config.seed, epoch, config.data.balance)
-        collected = []
-        for chunk in feeder(rows, config.batch_size, config.chunk):
+    while not training.ended:
+        began, collected = time.monotonic(), []
+        for chunk in feeder(training.rows(), config.batch_size, config.chunk):
             chunk_began = time.monotonic()
             state, metrics = train_chunk(state, chunk, feeder.resident)
             metrics = jax.device_get(metrics)
-            steps = len(next(iter(metrics.values())))
-            if steps in compiled:
-                progress.step_seconds += time.monotonic() - chunk_began
-                progress.timed_steps += steps
-            compiled.add(steps)
-            _check_finite(metrics, int(state.step) - steps, epoch)
             collected.append(metrics)
-            tick(steps, {name: float(values.mean()) for name, values in metrics.items()})
-        training = {k: np.concatenate([c[k] for c in collected]) for k in collected[0]}
+            seconds = time.monotonic() - chunk_began
+            counted = steps_of(metrics) in compiled
+            compiled.add(steps_of(metrics))
+            note(training, metrics, int(state.step), seconds if counted else None)
+        outputs = evaluate(evaluate_chunk, state, training.held_out, feeder)
+        state = close(training, state, collected, outputs, time.monotonic() - began)
+        state = state.replace(plateau=devices.replicate(state.plateau, mesh))
 
-        outputs = evaluate(evaluate_chunk, state, held_out, feeder)
-        validation = scalars(task.summary(outputs, label))
-        # The last step's gradient shows in no training loss.
-        last = {name: np.array([value]) for name, value in validation.items()}
-        _check_finite(last, int(state.step) - 1, epoch, config.monitor)
-        # What early stopping, the plateau and the choice of weights want high.
-        score = choose(config.monitor, task.SCORES, "monitor") * validation[config.monitor]
-        _, plateau_state = plateau.update({}, state.plateau, value=1.0 - score)
-        state = state.replace(plateau=plateau_state)
 
-        progress.epoch = epoch
-        # Where the test part validates, it must not choose: the last weights are the ones.
-        if score > progress.best or config.protocol == "paper":
-            progress.best, progress.best_epoch = score, epoch
-        row = {
-            "epoch": epoch,
-            "step": int(state.step),
-            **_learning_rates(config, task.players, int(state.step) - 1, steps_per_epoch, scale),
-            "train": {k: float(v.mean(dtype=np.float64)) for k, v in training.items()},
-            "validation": validation,
-        }
-        progress.history.append(row)
-        progress.seconds += time.monotonic() - began
-        save(state, progress)
-        show(row)
+def note(training: Training, metrics: Mapping, step: int, seconds: float | None) -> None:
+    """Looks at a chunk's metrics `[K]` after `step`.
+
+    Args:
+      seconds: that the chunk took; None = they are not counted.
+
+    Raises:
+      UserError: a loss is no longer finite.
+    """
+    progress, steps = training.progress, steps_of(metrics)
+    if seconds is not None:
+        progress.step_seconds += seconds
+        progress.timed_steps += steps
+    _check_finite(metrics, step - steps, progress.epoch + 1)
+    training.tick(steps, {name: float(values.mean()) for name, values in metrics.items()})
+
+
+def steps_of(metrics: Mapping[str, np.ndarray]) -> int:
+    return len(next(iter(metrics.values())))
+
+
+def close(
+    training: Training, state: TrainState, collected: list[dict], outputs: dict, seconds: float
+) -> TrainState:
+    """Ends an epoch by what the model makes of the validation part, and saves.
+
+    Args:
+      collected: the metrics of its chunks, `[K]` each.
+      outputs: the task's, for each item of the validation part.
+      seconds: that the epoch took.
+
+    Raises:
+      UserError: the validation loss is not finite; nothing is saved.
+    """
+    config, task, progress = training.config, training.task, training.progress
+    epoch, step, scale = progress.epoch + 1, int(state.step), float(state.plateau.scale)
+    validation = scalars(task.summary(outputs, training.held_out["label"]))
+    # The last step's gradient shows in no training loss.
+    last = {name: np.array([value]) for name, value in validation.items()}
+    _check_finite(last, step - 1, epoch, config.monitor)
+    # What early stopping, the plateau and the choice of weights want high.
+    score = choose(config.monitor, task.SCORES, "monitor") * validation[config.monitor]
+    plateau = optim.make_plateau(config.plateau)
+    _, plateau_state = plateau.update({}, state.plateau, value=1.0 - score)
+    training.state = state = state.replace(plateau=plateau_state)
+
+    progress.epoch = epoch
+    # Where the test part validates, it must not choose: the last weights are the ones.
+    if score > progress.best or config.protocol == "paper":
+        progress.best, progress.best_epoch = score, epoch
+    figures = {name: np.concatenate([one[name] for one in collected]) for name in collected[0]}
+    row = {
+        "epoch": epoch,
+        "step": step,
+        **_learning_rates(config, task.players, step - 1, training.steps_per_epoch, scale),
+        "train": {name: float(x.mean(dtype=np.float64)) for name, x in figures.items()},
+        "validation": validation,
+    }
+    progress.history.append(row)
+    progress.seconds += seconds
+    training.save(state, progress)
+    training.show(row)
     return state
 
 

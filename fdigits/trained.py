@@ -69,9 +69,9 @@ class Trained(NamedTuple):
         n = len(next(iter(arrays.values())))
         rows = {name: np.arange(n, dtype=np.int32) for name in arrays}
         rows["label"] = np.zeros(n, np.int32)  # none is known
-        evaluate = train.make_evaluate_chunk(function or self.task.evaluate)
         feeder = pipeline.make_feeder("device", arrays)
-        return train.evaluate(evaluate, self, pipeline.padded(rows, train.EVALUATION_BATCH), feeder)
+        evaluate = train.make_evaluate_chunk(function or self.task.evaluate, feeder.mesh)
+        return train.evaluate(evaluate, self, rows, feeder)
 
 
 def sources(config: ConfigDict, task: tasks.Task, workdir: Path) -> dict[str, str]:

@@ -138,7 +138,7 @@ def dynamo(monkeypatch):
         graphs.append(graph)
         return graph.forward
 
-    monkeypatch.setattr(torch, "compile", lambda net: plain(net, backend=backend))
+    monkeypatch.setattr(torch, "compile", lambda net, **_: plain(net, backend=backend))
     with dynamo.config.patch(recompile_limit=2, fail_on_recompile_limit_hit=False):
         yield SimpleNamespace(config=dynamo.config, exc=dynamo.exc, graphs=graphs)
     dynamo.reset()
@@ -153,7 +153,7 @@ def compiled(width, *sizes):
         config.model.hidden, config.chunk = (width,), 1
         for config.batch_size in sizes:
             batches += steps.read_batches(config, steps.random_chunk(config))
-    return peers.runner(config, batches, compiled=True)
+    return peers.runner(config, batches, peers.SETTINGS["torch_compile"])
 
 
 def test_each_of_many_compiled_peers_is_compiled(dynamo):
@@ -170,7 +170,7 @@ def test_a_compiled_peer_that_falls_back_fails(dynamo):
 
 
 def test_a_peer_that_is_not_compiled_at_all_is_told(dynamo, monkeypatch):
-    monkeypatch.setattr("torch.compile", lambda net: net)
+    monkeypatch.setattr("torch.compile", lambda net, **_: net)
     with pytest.raises(UserError, match=r"torch\.compile compiled nothing"):
         compiled(4, 2)
 

@@ -3,11 +3,13 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from fdigits import errors
 
+ROOT = Path(__file__).parents[1]
 ENDLESS = """
 from fdigits.errors import exit_cleanly
 
@@ -81,3 +83,44 @@ def test_background_threads_are_silent_about_it_alone(capsys, monkeypatch):
         thread.start()
         thread.join()
     assert [type(error) for error in said] == [KeyError]
+
+
+INTERRUPTED = """
+import gc, signal, time
+from fdigits.errors import exit_cleanly
+
+def interrupt(*_):
+    gc.callbacks.clear()
+    signal.raise_signal(signal.SIGINT)
+
+@exit_cleanly
+def main():
+    gc.callbacks.append(interrupt)
+    {work}
+    time.sleep(20)
+
+main()
+"""
+
+
+@pytest.mark.parametrize("work", ["interrupt()", "gc.collect()"])
+def test_ctrl_c_ends_a_command_in_one_line(work):
+    """A callback of the garbage collector loses what is raised in it."""
+    command = [sys.executable, "-c", INTERRUPTED.format(work=work)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, f"{errors.STOPPED}\n")
+
+
+@pytest.mark.parametrize(
+    ("imported", "arguments"),
+    [("jax", ["-m", "fdigits.predict", "--picture", "7.png"]), ("absl", [str(ROOT / "launch.py")])],
+)
+def test_ctrl_c_while_a_command_imports_is_one_line_too(tmp_path, imported, arguments):
+    """JAX makes another error of it, or lets it through as a trace."""
+    slow = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise ImportError"
+    (tmp_path / f"{imported}.py").write_text(slow)
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, *arguments]
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, f"{errors.STOPPED}\n")

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +37,27 @@ def test_a_folder_is_one_runs_at_a_time_and_a_killed_one_lets_go(tmp_path):
     with files.held(folder):
         (folder / "result.json").write_text("{}")
     assert list(folder.iterdir()) == [folder / "result.json"]
+
+
+def test_a_run_that_ends_while_another_starts_leaves_the_folder_to_that_one_alone(
+    tmp_path, monkeypatch
+):
+    """It removes the lock's file between the other's opening and locking it."""
+    opened = []
+
+    def ending(path, *given):
+        descriptor = opens(path, *given)
+        if Path(path).name == files.LOCK and not opened:
+            Path(path).unlink()
+        opened.append(path)
+        return descriptor
+
+    opens = os.open
+    monkeypatch.setattr(os, "open", ending)
+    with files.held(tmp_path), pytest.raises(UserError, match="another run is at work"):
+        assert len(opened) > 1 and (tmp_path / files.LOCK).is_file()
+        with files.held(tmp_path):
+            pytest.fail("both have it")
 
 
 def test_a_folder_that_nothing_was_written_into_goes_again(tmp_path):

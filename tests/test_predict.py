@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from fdigits import predict, report
+from fdigits import metrics, predict, report
 from fdigits.data import prepare
 from fdigits.run import run
 from tests.test_systems import short
@@ -100,3 +100,10 @@ def test_what_is_missing_or_broken_is_one_line(hybrid, tmp_path, command):
         done = command(*given)
         assert done.returncode == 2 and told in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_digit_that_a_folder_lacks_counts_for_nothing():
+    figures = metrics.summary(np.eye(10)[[7, 7, 3]], np.array([7, 7, 3]))
+    recall = "– – – 1.00 – – – 1.00 – –"
+    told = f"accuracy 1.0000, macro-F1 1.0000, n 3, recall per class {recall}"
+    assert predict.summed(figures) == told

@@ -37,7 +37,8 @@ class Loop:
         self.config.update(dict(epochs=6, batch_size=8, chunk=4) | fields)
         images = {"image": corpora["image"]}
         self.splits = splits(images, paired=False, policy="paper", seed=0)
-        self.feeder = pipeline.make_feeder("device", {"image": corpora["image"].x})
+        self.config.data.feeder = "device"
+        self.arrays = {"image": corpora["image"].x}
         self.task = Classify(Small(), self.config)
         batch = {"image": corpora["image"].x[:2]}
         self.state = train.create_state(self.task, self.config, batch, self.steps_per_epoch)
@@ -49,18 +50,20 @@ class Loop:
 
     def fit(self, summary=None, **callbacks):
         if summary:
-            kind = type("Staged", (Classify,), {"summary": lambda task, *found: summary(*found)})
-            self.task = kind(self.task.model, self.config)
-        self.state = train.fit(
-            self.config,
-            self.task,
-            self.splits,
-            self.feeder,
-            self.state,
-            self.progress,
-            **callbacks,
-        )
+            self.stage(summary)
+        training = self.training(**callbacks)
+        train.fit(training)
+        self.state = training.state
         return self.progress
+
+    def stage(self, summary):
+        """Validation figures as given."""
+        kind = type("Staged", (Classify,), {"summary": lambda task, *found: summary(*found)})
+        self.task = kind(self.task.model, self.config)
+
+    def training(self, **callbacks):
+        what = self.config, self.task, self.splits, self.arrays
+        return train.Training(*what, self.state, self.progress, **callbacks)
 
 
 def assert_same(a, b):
@@ -230,9 +233,9 @@ def test_a_validation_loss_that_is_not_finite_is_never_saved(corpora):
 def test_evaluation_covers_the_split_in_order(corpora):
     loop = Loop(corpora)
     test = loop.splits["test"]
-    rows = pipeline.evaluation_rows(test, train.EVALUATION_BATCH)
-    evaluate = train.make_evaluate_chunk(loop.task.evaluate)
-    outputs = train.evaluate(evaluate, loop.state, rows, loop.feeder)
+    feeder = pipeline.make_feeder("device", loop.arrays)
+    evaluate = train.make_evaluate_chunk(loop.task.evaluate, feeder.mesh)
+    outputs = train.evaluate(evaluate, loop.state, test.examples(), feeder)
     batch = {"image": corpora["image"].x[test.examples()["image"]]}
     whole = jax.jit(loop.task.evaluate)
     expected = whole(loop.state.params, loop.state.batch_stats, batch)["logits"]

@@ -109,12 +109,15 @@ def modules(config: ConfigDict) -> tuple[Generator, Discriminator, Auxiliary]:
 
 
 def runner(
-    config: ConfigDict, batches: list[dict[str, Tensor]], device: torch.device, compiled: bool
+    config: ConfigDict, batches: list[dict[str, Tensor]], device: torch.device, setting
 ) -> Callable[[], int]:
-    """A call that takes one step, a turn of each player, per batch; returns how many it took."""
+    """A call that takes one step, a turn of each player, per batch; returns how many it took.
+
+    `setting` as `peers.Setting`; channels_last and fused Adam always.
+    """
     nets = [net.to(device, memory_format=torch.channels_last) for net in modules(config)]
     nets[2].eval().requires_grad_(False)
-    generator, discriminator, auxiliary = map(torch.compile, nets) if compiled else nets
+    generator, discriminator, auxiliary = map(setting.compile, nets)
     rule = config.optimizer
     fields = dict(lr=rule.learning_rate, betas=(rule.beta1, 0.999), fused=True)
     g_rule, d_rule = (torch.optim.Adam(net.parameters(), **fields) for net in nets[:2])
@@ -124,18 +127,22 @@ def runner(
         return generator(torch.randn(len(label), config.model.noise, device=device), label)
 
     def step(image: Tensor, label: Tensor) -> None:
-        with torch.no_grad():
+        with torch.no_grad(), setting.autocast():
             drawn = draw(label)
-        real, fake = discriminator(image, label), discriminator(drawn, label)
+        with setting.autocast():
+            real, fake = discriminator(image, label), discriminator(drawn, label)
+            error = entropy(real, torch.ones_like(real)) + entropy(fake, torch.zeros_like(fake))
         d_rule.zero_grad()
-        (entropy(real, torch.ones_like(real)) + entropy(fake, torch.zeros_like(fake))).backward()
+        error.backward()
         d_rule.step()
         nets[1].requires_grad_(False)
-        drawn = draw(label)
-        score = discriminator(drawn, label)
-        named = functional.cross_entropy(auxiliary(drawn), label)
+        with setting.autocast():
+            drawn = draw(label)
+            score = discriminator(drawn, label)
+            named = functional.cross_entropy(auxiliary(drawn), label)
+            error = entropy(score, torch.ones_like(score)) + named
         g_rule.zero_grad()
-        (entropy(score, torch.ones_like(score)) + named).backward()
+        error.backward()
         g_rule.step()
         nets[1].requires_grad_(True)
 

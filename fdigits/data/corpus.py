@@ -1,6 +1,7 @@
 """What every data set becomes: items with class, speaker, part and a stable name."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -62,6 +63,7 @@ class Corpus:
     id: np.ndarray  # [N] str, unique, stable: "train/00017", "7_theo_3", "seven/0a2b_nohash_0"
     speaker: np.ndarray  # [N] str, "" where unknown and for images
     part: np.ndarray  # [N] str, the official part: one of `PARTS`
+    fingerprint: str = ""  # of the source files and of how they were prepared, wherever they lie
 
     def __len__(self) -> int:
         return len(self.label)
@@ -98,6 +100,7 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
         np.array([f"{one.name}/{name}" for one in corpora for name in one.id]),
         np.array([name and f"{one.name}/{name}" for one in corpora for name in one.speaker]),
         np.concatenate([one.part for one in corpora]),
+        hashlib.sha256(" ".join(one.fingerprint for one in corpora).encode()).hexdigest(),
     )
 
 

@@ -268,7 +268,8 @@ def split_rows(
     for part, rows in parts.items():
         if not len(rows):
             raise UserError(
-                f"split {policy!r} of {corpus.name} has no {part} items: choose another data.split"
+                f"split {policy!r} of {corpus.name} has no {part} items: "
+                "choose another data.split, or add items"
             )
     return {part: rng.permutation(rows) for part, rows in parts.items()}
 

@@ -2,18 +2,23 @@
 
 The order of an epoch is a NumPy permutation of (seed, epoch). On a host, tf.data gathers by it; on
 an accelerator the same indices gather from arrays that lie in device memory, inside the jitted
-chunk. Both give the same batches.
+chunk. Both give the same batches. Of several processes each feeds its own places of each batch.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from fdigits.data.corpus import STANDARDISED
 from fdigits.data.pairing import Split
 
+if TYPE_CHECKING:
+    from jax import Array
+    from jax.sharding import Mesh
+
 Arrays = dict[str, np.ndarray]
+Batches = dict[str, "Array"]  # over devices
 
 
 def statistics(split: Split) -> dict[str, list[float]]:
@@ -77,11 +82,6 @@ def chances(split: Split, examples: Arrays) -> np.ndarray:
     return p / p.sum()
 
 
-def evaluation_rows(split: Split, batch_size: int) -> Arrays:
-    """The split's examples in their fixed order, padded to whole batches; `mask` is 1 for real."""
-    return padded(split.examples(), batch_size)
-
-
 def padded(rows: Arrays, batch_size: int) -> Arrays:
     """Rows `[N]`, padded to whole batches; `mask` is 1 for real."""
     n = len(rows["label"])
@@ -91,25 +91,35 @@ def padded(rows: Arrays, batch_size: int) -> Arrays:
 
 def chunk_rows(rows: Mapping[str, np.ndarray], batch_size: int, chunk: int) -> Iterator[Arrays]:
     """Whole batches, grouped `[K, B]`; the last group may be shorter, a last part batch is left."""
+    batches = in_batches(rows, batch_size)
+    steps = len(batches["label"])
+    for start in range(0, steps, chunk):
+        yield {name: column[start : start + chunk] for name, column in batches.items()}
+
+
+def in_batches(rows: Mapping[str, np.ndarray], batch_size: int) -> Arrays:
+    """`[N]` -> `[N // B, B]`."""
     steps = len(rows["label"]) // batch_size
-    batches = {
+    return {
         name: column[: steps * batch_size].reshape(steps, batch_size)
         for name, column in rows.items()
     }
-    for start in range(0, steps, chunk):
-        yield {name: column[start : start + chunk] for name, column in batches.items()}
 
 
 class DeviceFeeder:
     """Yields row indices `[K, B]`; the arrays are `resident` and gathered inside the chunk."""
 
-    def __init__(self, arrays: Mapping[str, np.ndarray]):
-        import jax
+    def __init__(self, arrays: Mapping[str, np.ndarray], mesh: "Mesh"):
+        from fdigits import devices
 
-        self.resident = jax.device_put(dict(arrays))
+        self.mesh, self._devices = mesh, devices
+        self.resident = devices.replicate(dict(arrays), mesh)
 
-    def __call__(self, rows: Arrays, batch_size: int, chunk: int) -> Iterator[Arrays]:
-        yield from chunk_rows(_known(rows, self.resident), batch_size, chunk)
+    def __call__(self, rows: Arrays, batch_size: int, chunk: int) -> Iterator[Batches]:
+        own = self._devices.own(self.mesh, batch_size)
+        for group in chunk_rows(known(rows, self.resident), batch_size, chunk):
+            mine = {name: column[:, own] for name, column in group.items()}
+            yield self._devices.place(mine, self.mesh)
 
 
 class HostFeeder:
@@ -117,43 +127,55 @@ class HostFeeder:
 
     resident: ClassVar[dict] = {}  # the batches are whole
 
-    def __init__(self, arrays: Mapping[str, np.ndarray]):
+    def __init__(self, arrays: Mapping[str, np.ndarray], mesh: "Mesh"):
         import tensorflow as tf
 
+        from fdigits import devices
+
         tf.config.set_visible_devices([], "GPU")
-        self._tf = tf
+        self.mesh, self._devices, self._tf = mesh, devices, tf
         self._arrays = {name: tf.constant(array) for name, array in arrays.items()}
 
-    def __call__(self, rows: Arrays, batch_size: int, chunk: int) -> Iterator[Arrays]:
+    def __call__(self, rows: Arrays, batch_size: int, chunk: int) -> Iterator[Batches]:
         tf, arrays = self._tf, self._arrays
+        own = self._devices.own(self.mesh, batch_size)
+        batches = in_batches(known(rows, arrays), batch_size)
 
         def gather(group):
             return group | {name: tf.gather(arrays[name], group[name]) for name in arrays}
 
         dataset = (
-            tf.data.Dataset.from_tensor_slices(_known(rows, arrays))
-            .batch(batch_size, drop_remainder=True)
+            tf.data.Dataset.from_tensor_slices({k: v[:, own] for k, v in batches.items()})
             .batch(chunk)
             .map(gather, num_parallel_calls=1, deterministic=True)
             .prefetch(2)
         )
-        yield from dataset.as_numpy_iterator()
+        for group in dataset.as_numpy_iterator():
+            yield self._devices.place(group, self.mesh)
 
 
-def _known(rows: Arrays, arrays: Mapping) -> Arrays:
+def known(rows: Arrays, arrays: Mapping) -> Arrays:
     """The rows of the modalities that a feeder holds, and what is no modality."""
     return {k: v for k, v in rows.items() if k in arrays or k in ("label", "mask")}
 
 
-def make_feeder(kind: str, arrays: Mapping[str, np.ndarray]) -> DeviceFeeder | HostFeeder:
-    """`host` (tf.data) or `device`; `auto` is `device` on accelerators or without TensorFlow."""
+def make_feeder(
+    kind: str, arrays: Mapping[str, np.ndarray], mesh: "Mesh | None" = None
+) -> DeviceFeeder | HostFeeder:
+    """`host` (tf.data) or `device`; `auto` is `device` on accelerators or without TensorFlow.
+
+    Args:
+      mesh: the devices that share each batch; None = this process's first.
+    """
     import importlib.util
 
     import jax
 
+    from fdigits import devices
     from fdigits.config import choose
 
     if kind == "auto":
         on_cpu = jax.default_backend() == "cpu"
         kind = "host" if on_cpu and importlib.util.find_spec("tensorflow") else "device"
-    return choose(kind, {"host": HostFeeder, "device": DeviceFeeder}, "data.feeder")(arrays)
+    made = choose(kind, {"host": HostFeeder, "device": DeviceFeeder}, "data.feeder")
+    return made(arrays, mesh or devices.one())

@@ -114,6 +114,10 @@ def _load_one(
     return corpora
 
 
+def _with(fingerprint: str, corpora: dict[str, Corpus]) -> dict[str, Corpus]:
+    return {m: dataclasses.replace(one, fingerprint=fingerprint) for m, one in corpora.items()}
+
+
 def _sourced(
     dataset: Dataset, data_dir: Path, cache_dir: Path, modality: str
 ) -> tuple[dict[str, Corpus], list[Path]]:
@@ -134,7 +138,7 @@ def _sourced(
                 f"{data_dir} holds no source of {dataset.name}: the prepared file {cache} is used",
                 file=sys.stderr,
             )
-        return cached, paths
+        return _with(fingerprint_of_cache, cached), paths
     if not paths and not dataset.made:
         try:
             fetch = getattr(dataset.reader, "fetch", partial(download.fetch, dataset.name))
@@ -144,7 +148,7 @@ def _sourced(
         paths = dataset.reader.find(data_dir)
     now = fingerprint(paths, data_dir, version)
     if cached and now == fingerprint_of_cache:
-        return cached, paths
+        return _with(now, cached), paths
     if damage:
         print(f"{damage}: preparing it anew", file=sys.stderr)
     corpora = build(dataset, paths, modality)
@@ -154,11 +158,12 @@ def _sourced(
         if full(error):
             raise
         print(f"cannot keep {cache} ({error}): it will be prepared again", file=sys.stderr)
-    return corpora, paths
+    return _with(now, corpora), paths
 
 
 def _shipped(dataset: Dataset, modality: str) -> dict[str, Corpus]:
-    held = dataset.reader.read(dataset.name)
+    read = dataset.reader.read(dataset.name)
+    held = _with(_digest(read, VERSIONS[modality]), read)
     if modality in held:
         return held
     if modality not in _STAND_INS:
@@ -168,6 +173,15 @@ def _shipped(dataset: Dataset, modality: str) -> dict[str, Corpus]:
         )
     audio = held["audio"]
     return {modality: dataclasses.replace(audio, x=_STAND_INS[modality](audio.x))}
+
+
+def _digest(corpora: dict[str, Corpus], version: str) -> str:
+    """sha256 over the arrays of what ships, and `version`."""
+    total = hashlib.sha256(version.encode())
+    for one in corpora.values():
+        for column in _COLUMNS:
+            total.update(np.ascontiguousarray(getattr(one, column)).tobytes())
+    return total.hexdigest()
 
 
 def _cache_name(dataset: Dataset, data_dir: Path, modality: str) -> str:

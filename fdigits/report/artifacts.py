@@ -165,12 +165,12 @@ def load(path: Path | str) -> Run:
         raise UserError(
             f"the run in {path} is not finished (no result.json): run its command again to continue"
         )
-    config, result = _config(path / "config.json"), _result(path / "result.json")
+    config, result = read_config(path / "config.json"), read_result(path / "result.json")
     left = result.get("artifacts", ARRAYS if config["task"] == "classify" else ())
     predictions, inputs, embeddings = (_arrays(path / name, name in left) for name in ARRAYS)
     label_N = predictions.pop("label", None)
     run = Run(
-        path, config, result, _history(path / "metrics.jsonl"),
+        path, config, result, read_history(path / "metrics.jsonl"),
         _ids(predictions, label_N, embeddings), label_N, predictions, inputs, embeddings,
         *(_arrays(path / name, name in left, keys) for name, keys in EXPLAINED.items()),
         {name: _arrays(path / name, True) for name in left if name not in (*ARRAYS, *EXPLAINED)},
@@ -213,7 +213,7 @@ def _json(path: Path, keys: tuple[str, ...]) -> dict:
     return value
 
 
-def _config(path: Path) -> dict:
+def read_config(path: Path) -> dict:
     held = _json(path, ("name", "seed", "data", "model"))
     _require(path, held["data"], ("name", "split"))
     if not isinstance(held["model"], dict):
@@ -221,7 +221,7 @@ def _config(path: Path) -> dict:
     return modern(held)
 
 
-def _result(path: Path) -> dict:
+def read_result(path: Path) -> dict:
     keys = ("system", "dataset", "protocol", "seed", "parameters", "metrics")
     held = _json(path, keys)
     _require(path, held["metrics"], ("test",))
@@ -230,7 +230,7 @@ def _result(path: Path) -> dict:
     return modern_result(held)
 
 
-def _history(path: Path) -> list[dict]:
+def read_history(path: Path) -> list[dict]:
     rows = []
     for number, line in enumerate(_read(path).splitlines(), start=1):
         try:

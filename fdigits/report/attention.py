@@ -20,10 +20,10 @@ GREY = matplotlib.colormaps["gray_r"].resampled(32)
 COLUMNS = {"image": 10, "audio": 5, "spectrogram": 5}
 TALL = {"image": 0.66, "audio": 0.85, "spectrogram": 1.2}  # inches a row
 GREYS = {"image": (0, 255), "audio": (-3, 3), "spectrogram": (0, 220)}  # of the input
-SHOWN = {  # of an item, by what its model reads
-    "image": "its picture, and below, under its outline",
-    "audio": "its MFCC (as above, red is more than the mean), and below",
-    "spectrogram": "its spectrogram, and below, under an outline at -31 dB",
+SHOWN = {  # by what a model reads, where the map is
+    "image": "Below each picture, under its outline",
+    "audio": "Below each MFCC (red: above the mean)",
+    "spectrogram": "Below each spectrogram, under an outline at -31 dB",
 }
 # What poolings of an odd size leave out at the end, by (input, map); none by default.
 DROPPED = {(28, 5): 2, (39, 19): 1, (13, 6): 1, (507, 126): 3}
@@ -215,27 +215,28 @@ def grad_cam(name: str, run: Run, modality: str) -> Picture:
     if map_K.shape[1] == 1:
         map_K = folded(map_K[:, 0], *run.held[modality].shape[1:])
     caption = (
-        f"True → predicted (errors orange): {SHOWN[modality]}, where the {modality} encoder's last "
-        "convolution raised the predicted digit's score, each map scaled to a maximum of 1. "
-        f"Beware: it is not what the digit is, and zeros found nothing. {words.brief(run)}"
+        f"True → predicted (errors orange). {SHOWN[modality]}: where the last convolution raised "
+        "that score, at most 1; all zeros found nothing. Beware: this is not what makes "
+        "the digit. "
+        f"{words.brief(run)}"
     )
     return _laid_over(name, run, modality, map_K, "gradcam", modality, (0, 1), "Grad-CAM", caption)
 
 
 def attention(name: str, run: Run, path: str) -> Picture:
     modality, map_K = run.first, run.maps[f"attention:{path}"].astype(np.float32)
-    meaning, what = "weight", "the weight that each place of the feature map is given"
+    meaning, what = "weight", "each place's weight"
     if map_K.ndim == 4:
         meaning = "attention received,\nin even shares"
         what = (
-            "the attention that each place of the feature map receives, the mean over "
+            "the attention that each place receives, the mean over "
             f"{map_K.shape[1]} heads and all attending places"
         )
         map_K = received(map_K)
     caption = (
-        f"True → predicted (errors orange): {SHOWN[modality]}, {what}. Colours end at the 1% and "
-        "99% quantiles. Beware: these may lie close together, and a great weight need not speak "
-        "for the digit. "
+        f"True → predicted (errors orange). {SHOWN[modality]}: {what}. Colours end at the 1% and "
+        "99% quantiles, which may lie close together. Beware: a great weight need not speak for "
+        "the digit. "
         f"{words.brief(run)}"
     )
     limits = tuple(np.quantile(map_K, (0.01, 0.99)).tolist())
@@ -269,9 +270,9 @@ def channel_weights(name: str, run: Run, path: str) -> Picture:
     map_K, label_K = run.maps[f"attention:{path}"], run.label_N[run.maps["row"]]
     figure = partial(channels, map_K.astype(np.float32), label_K)
     caption = (
-        f"Mean weight of each of {map_K.shape[1]} channels over {len(label_K)} test items by their "
-        "true digit. Columns that differ from row to row tell digits apart; a column of one colour "
-        f"only scales its channel. Beware: few items a digit. {words.brief(run)}"
+        f"Mean weight of each of {map_K.shape[1]} channels over {len(label_K)} test items. "
+        "Columns that differ from row to row tell digits apart; a column of one colour only "
+        f"scales its channel. Beware: few items a digit. {words.brief(run)}"
     )
     title = f"{name}: channel weights, {path}"
     file = f"attention_{words.slug(name)}_{words.slug(path)}"

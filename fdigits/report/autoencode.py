@@ -44,7 +44,7 @@ def _reconstructions(name: str, run: Run) -> Picture:
     given_KxTxC, again_KxTxC = given_KxTxC[:, :longest], again_KxTxC[:, :longest]
     figure = partial(beside, given_KxTxC, again_KxTxC, run.label_N[one])
     caption = (
-        "MFCC of one test recording of each digit, and below what the autoencoder makes of it. "
+        "One test recording of each digit, and below what the autoencoder makes of it. "
         f"Colours end at three standard deviations, padding is 0. {words.brief(run)}"
     )
     file = f"reconstructions_{words.slug(name)}"

@@ -34,11 +34,11 @@ PAGES: dict[str, Callable[[Runs, bool], Iterator[Block]]] = {  # task -> the blo
 LOSSES = {"mse": "squared error"}  # of classifiers, else cross-entropy
 BOUNDS = {"sound_to_image": "minus the evidence bound, nats"}  # of other tasks
 SAMPLES = {  # modality -> how its inputs are drawn, and what the caption says
-    "image": (figures.pictures, "Of the test part, a column per class."),
+    "image": (figures.pictures, "Test part, a column per class."),
     "audio": (
         figures.recordings,
-        "MFCC of one test recording of each digit: {1} frames × {2} coefficients, each "
-        "standardised; colours end at three standard deviations.",
+        "One test recording of each digit: {1} frames × {2} coefficients, each standardised; "
+        "colours end at three standard deviations.",
     ),
     "spectrogram": (
         figures.spectrograms,
@@ -47,8 +47,8 @@ SAMPLES = {  # modality -> how its inputs are drawn, and what the caption says
     ),
     "frames": (
         figures.frames,
-        "MFCC of one test recording of each digit at its own length, each coefficient "
-        "standardised; colours end at three standard deviations.",
+        "One test recording of each digit at its own length, standardised; "
+        "colours end at three standard deviations.",
     ),
 }
 
@@ -131,23 +131,18 @@ def learning(runs: Runs) -> Iterator[Block]:
                   for run in some.values() if run.classifies}  # fmt: skip
         loss = " or ".join(sorted(losses))
         figure = partial(figures.curves, histories, loss)
-        caption = _curves_caption(figures.scalars(histories), loss)
+        caption = _curves_caption(figures.scalars(histories))
         if len(losses) > 1:
             caption += "Losses of different kinds cannot be compared. "
         file = "curves" if alone else f"curves_{words.slug(task)}"
         yield Picture(file, figure, title, caption + words.brief(*some.values()), 720)
 
 
-def _curves_caption(names: list[str], loss: str) -> str:
-    shown = [f"loss ({loss})" if name == "loss" and loss else name for name in names]
-    listed = " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
+def _curves_caption(names: list[str]) -> str:
     both = set(names) == {"loss", "accuracy"}
-    axes = "Both axes are logarithmic" if both else "Axes are logarithmic where they can be"
+    axes = "Logarithmic axes" if both else "Axes are logarithmic where they can be"
     axes += ", accuracy by its distance from 100%" if "accuracy" in names else ""
-    return (
-        f"{listed[:1].upper()}{listed[1:]} over epochs: training (dashed, with dropout "
-        f"and noise) and validation (solid). {axes}. "
-    )
+    return f"Dashed: training, with dropout and noise; solid: validation. {axes}. "
 
 
 def maps(runs: Runs) -> Iterator[Block]:

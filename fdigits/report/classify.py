@@ -32,7 +32,7 @@ def confusions(runs: dict[str, Run]) -> Iterator[Block]:
     yield Heading("Confusion matrices")
     for name, run in runs.items():
         counts = figures.confusion_counts(run.label_N, run.predicted_N)
-        told = "Test items, a row per true digit; shade: an error's share of its row."
+        told = "A row per true digit; shade: an error's share of its row."
         caption = f"{told} {words.brief(run)}"
         figure = partial(figures.confusion, counts)
         yield Picture(f"confusion_{words.slug(name)}", figure, f"Confusion of {name}", caption, 520)

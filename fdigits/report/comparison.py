@@ -58,6 +58,11 @@ def comparison(runs: dict[str, Run], tag: str) -> Iterator[Block]:
         return
     yield Heading("Errors compared: " + ", ".join(runs))
     yield from paired_tests(runs)
+    yield from shared_errors(runs, tag)
+
+
+def shared_errors(runs: dict[str, Run], tag: str) -> Iterator[Block]:
+    """The Venn diagram of two runs or more, and an only picture model's errors."""
     chosen = trio(runs)
     sets = [set(np.flatnonzero(~run.correct_N).tolist()) for run in chosen.values()]
     all_wrong = regions(sets)[tuple(range(len(sets)))]

@@ -140,13 +140,12 @@ def caption(
       part: of the split that the items are of.
     """
     (k, width), things = shape, ITEMS.get(encoder, "items")
-    some = f"all {total:,}" if k == total else f"{k:,} of {total:,}"
-    items = f"training {things}" if part == "train" else f"held-out {part} {things}"
-    way = {"tsne": f"PCA to {min(WIDTH, *shape)}, t-SNE to 2", "pca": "PCA to 2"}[method]
+    some = f"All {total:,}" if k == total else f"{k:,} of {total:,}"
+    items = f"{'training' if part == 'train' else part} {things}"
+    way = {"tsne": f"PCA (to {min(WIDTH, *shape)}) and t-SNE", "pca": "PCA"}[method]
     return (
-        f"Embeddings [{width}] of {some} different {items}: {way}, k-means on the plane; "
-        "a cluster has the colour of the digit it matches best."
-        + (" R0 drew training data." if part != "train" else "")
+        f"{some} different {items}, {width} numbers each, by {way}. A k-means cluster has the "
+        "colour of the digit it matches best."
     )
 
 

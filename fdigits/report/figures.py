@@ -1,6 +1,7 @@
 """Pictures of the data and of single runs: arrays in, matplotlib figure out."""
 
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 
 import matplotlib
 import numpy as np
@@ -144,6 +145,7 @@ PARTS = {  # of the learning curves, and how their lines look
     "train": {"linestyle": "--", "linewidth": 0.9},
 }
 History = list[dict]  # a row an epoch
+NONE = types.MappingProxyType({})
 
 
 def scalars(histories: dict[str, History]) -> list[str]:
@@ -155,8 +157,29 @@ def scalars(histories: dict[str, History]) -> list[str]:
     return list(found)
 
 
+def pooled(histories: list[History]) -> tuple[History, History, History]:
+    """Mean, lowest and highest of each figure over several runs, as far as all of them go."""
+    each = [scalars({"": rows}) for rows in histories]
+    names = [name for name in each[0] if all(name in some for some in each)]
+    epochs = list(zip(*histories, strict=False))
+
+    def over(fold: Callable) -> History:
+        return [
+            {"epoch": rows[0]["epoch"]}
+            | {part: {name: float(fold([row[part][name] for row in rows])) for name in names}
+               for part in PARTS}
+            for rows in epochs
+        ]  # fmt: skip
+
+    return over(np.mean), over(min), over(max)
+
+
 @matplotlib.rc_context(STYLE)
-def curves(histories: dict[str, History], loss: str = "") -> Figure:
+def curves(
+    histories: dict[str, History],
+    loss: str = "",
+    bands: Mapping[str, tuple[History, History]] = NONE,
+) -> Figure:
     """A panel for each of `scalars` over epochs: train (dashed), validation (solid), by run.
 
     Loss and accuracy are on logarithmic axes, accuracy by its distance from 1: 99% and 99.9% stay
@@ -165,6 +188,7 @@ def curves(histories: dict[str, History], loss: str = "") -> Figure:
     Args:
       histories: run's name -> its epochs.
       loss: what the loss is, "cross-entropy".
+      bands: name -> the lowest and the highest values of several runs, whose mean its epochs are.
 
     Raises:
       Undrawable: there is no such scalar.
@@ -178,7 +202,7 @@ def curves(histories: dict[str, History], loss: str = "") -> Figure:
     for axes in panels.flat[len(names) :]:
         axes.set_axis_off()
     for axes, name in zip(panels.flat, names, strict=False):
-        _panel(axes, histories, name, loss)
+        _panel(axes, histories, name, loss, bands)
     styles = [{"color": _colour(number)} | _style("validation", run)
               for number, run in enumerate(histories.values())]  # fmt: skip
     labels = [Line2D([], [], label=name, **style)
@@ -198,18 +222,27 @@ def _style(part: str, rows: History) -> dict:
     return PARTS[part] | {"marker": "o" if len(rows) == 1 else None}
 
 
-def _panel(axes, histories: dict[str, History], name: str, loss: str) -> None:
+def _panel(
+    axes,
+    histories: dict[str, History],
+    name: str,
+    loss: str,
+    bands: Mapping[str, tuple[History, History]],
+) -> None:
     """The lines of one figure, of the runs that have it."""
     values = [row[part].get(name) for rows in histories.values() for row in rows for part in PARTS]
     show = {"loss": _as_loss, "accuracy": _as_accuracy}.get(name, _as_it_is)
     change = show(axes, [value for value in values if value is not None])
-    for number, rows in enumerate(histories.values()):
+    for number, (run, rows) in enumerate(histories.items()):
         if name not in scalars({"": rows}):
             continue
         epochs = [row["epoch"] for row in rows]
         for part in ("train", "validation"):
             line = [change(row[part][name]) for row in rows]
             axes.plot(epochs, line, color=_colour(number), **_style(part, rows))
+        for edges in [bands[run]] if run in bands else ():
+            ends = [[change(row["validation"][name]) for row in edge] for edge in edges]
+            axes.fill_between(epochs, *ends, color=_colour(number), alpha=0.18, linewidth=0)
     axes.set_ylabel(f"loss ({loss})" if name == "loss" and loss else name.replace("_", " "))
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

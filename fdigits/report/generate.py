@@ -35,8 +35,8 @@ def _sheets(name: str, run: Run, left: dict[str, np.ndarray]) -> Iterator[Pictur
     figure = partial(sheet, left["image"], (), DIGITS)
     yield Picture(f"drawn_{slug}", figure, f"{name}: drawn digits", caption, 620)
     caption = (
-        "The training picture that is nearest to each of the drawn ones, pixel by pixel: a "
-        f"generator that only repeats would draw the same sheet. {words.brief(run)}"
+        "The training picture nearest to each drawn one, pixel by pixel: a generator that only "
+        f"repeats would draw this sheet. {words.brief(run)}"
     )
     figure = partial(sheet, left["nearest"], (), DIGITS)
     yield Picture(f"nearest_{slug}", figure, f"{name}: nearest training pictures", caption, 620)

@@ -23,6 +23,8 @@ body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; 
   background: #fff; max-width: 1080px; margin: 1.2rem auto 3rem; padding: 0 1.25rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .6rem; }
 h2 { font-size: 1.1rem; margin: 0; display: inline; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .5rem; }
+p, li, h1, h2, h3, summary { overflow-wrap: anywhere; }
 ul { margin: 0 0 .6rem; padding-left: 1.2rem; }
 p, figcaption { max-width: 46rem; }
 details { border-top: 1px solid #ddd; }
@@ -32,6 +34,7 @@ summary { cursor: pointer; padding: .7rem 0; }
   gap: 1rem 2rem; align-items: start; }
 .beside figure { margin: .4rem 0; }
 .beside img { max-width: 100%; max-height: 400px; width: auto; min-width: 0; margin: 0; }
+.beside:has(.claims) img { max-height: none; }
 table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums;
   margin: .8rem 0; }
 figcaption, .note { color: #555; font-size: .87rem; line-height: 1.45; }
@@ -41,6 +44,18 @@ th { border-bottom: 2px solid #999; font-weight: 600; vertical-align: bottom; }
 td.number, th.number { text-align: right; }
 td.number { white-space: nowrap; }
 th:first-child, td:first-child { position: sticky; left: 0; background: #fff; padding-left: 0; }
+td:first-child { min-width: 6.5rem; }
+th[tabindex] { cursor: pointer; }
+th[aria-sort=ascending]::after { content: " ↑"; }
+th[aria-sort=descending]::after { content: " ↓"; }
+.claims { list-style: none; margin: 0 0 1rem; padding: 0; font-size: .93rem; line-height: 1.35; }
+.claims li { display: grid; grid-template-columns: 6.6rem 1fr; gap: .4rem; padding: .3rem 0;
+  border-bottom: 1px solid #e4e4e4; }
+.claims small { color: #555; }
+.claims .holds { color: #00694d; } .claims .fails { color: #b04a00; }
+.claims .undecided { color: #555; }
+pre { background: #f5f5f5; padding: .5rem .7rem; font-size: .8rem; white-space: pre-wrap;
+  overflow-wrap: anywhere; margin: .3rem 0 1rem; }
 figure { margin: 1rem 0 1.8rem; }
 figure img { max-width: 100%; height: auto; display: block; margin: 0 auto .4rem; }
 @media (max-width: 600px) {
@@ -53,8 +68,48 @@ figure img { max-width: 100%; height: auto; display: block; margin: 0 auto .4rem
 """.strip()
 
 
+# A click, or the enter key, on a heading sorts its table by that column; once more, the other way.
+SORT = """
+for (const table of document.querySelectorAll("table")) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  if (body.rows.length < 3) continue;
+  heads.forEach((head, column) => {
+    const number = head.classList.contains("number");
+    const value = row => {
+      const text = row.cells[column].textContent;
+      if (!number) return text;
+      const found = text.replace(/,/g, "").match(/^[^0-9]*?(-?[0-9.]+(e-?[0-9]+)?)/);
+      return found ? parseFloat(found[1]) : null;
+    };
+    const compare = (a, b) => number ? a - b : a.localeCompare(b, "en", {numeric: true});
+    const sort = () => {
+      const up = (head.getAttribute("aria-sort") || (number ? "ascending" : "descending"))
+        === "descending";
+      heads.forEach(other => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const rows = [...body.rows].map(row => [value(row), row]);
+      rows.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null)
+        : up ? compare(a, b) : compare(b, a));
+      rows.forEach(([, row]) => body.append(row));
+    };
+    head.tabIndex = 0;
+    head.title = "sort by this column";
+    head.onclick = sort;
+    head.onkeydown = event => { if (event.key === "Enter") sort(); };
+  });
+}
+""".strip()
+
+
 @dataclasses.dataclass(frozen=True)
 class Heading:
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A heading that folds nothing."""
+
     text: str
 
 
@@ -96,13 +151,29 @@ class Picture:
 
 
 @dataclasses.dataclass(frozen=True)
+class Claims:
+    """What a paper says, each with a verdict of `VERDICTS` and the reason for it."""
+
+    rows: list[tuple[str, str, str]]  # verdict, claim, reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Code:
+    """A text to be copied, a command say, under its title."""
+
+    title: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Beside:
-    """Pictures side by side, one below the other where a screen is narrow."""
+    """Blocks side by side, one below the other where a screen is narrow."""
 
-    pictures: list[Picture]
+    blocks: list["Block"]
 
 
-Block = Heading | Note | Items | Grid | Picture | Beside
+Block = Heading | Part | Note | Items | Grid | Picture | Claims | Code | Beside
+VERDICTS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 
 
 class Undrawable(ValueError):
@@ -141,10 +212,12 @@ def unable(what: str, error: Exception) -> Note:
     return Note(f"{told}.")
 
 
-def _markdown(block: Block) -> str:
+def markdown(block: Block) -> str:
     match block:
         case Heading(text):
             return f"## {text}"
+        case Part(text):
+            return f"**{text}**"
         case Note(text):
             return text
         case Items(texts):
@@ -155,14 +228,20 @@ def _markdown(block: Block) -> str:
             return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:]))
         case Picture(name=name, title=title, caption=caption):
             return f"![{title}](figures/{name}.png)\n\n**{title}.** {caption}"
-        case Beside(pictures):
-            return "\n\n".join(map(_markdown, pictures))
+        case Claims(rows):
+            return "\n".join(f"- **{verdict}**: {text} ({why})" for verdict, text, why in rows)
+        case Code(title, text):
+            return f"**{title}**\n\n```\n{text}\n```"
+        case Beside(blocks):
+            return "\n\n".join(map(markdown, blocks))
 
 
 def _html(block: Block) -> str:
     match block:
         case Heading(text):
             return f"<summary><h2>{html.escape(text)}</h2></summary>"
+        case Part(text):
+            return f"<h3>{html.escape(text)}</h3>"
         case Note(text):
             return f'<p class="note">{html.escape(text)}</p>'
         case Items(texts):
@@ -188,8 +267,20 @@ def _html(block: Block) -> str:
                 f'src="data:image/png;base64,{data}"></div>\n<figcaption><strong>{html.escape(title)}.'
                 f"</strong> {html.escape(caption)}</figcaption></figure>"
             )
-        case Beside(pictures):
-            return f'<div class="beside">{"".join(map(_html, pictures))}</div>'
+        case Claims(rows):
+            return f'<ul class="claims">{"".join(_claim(*row) for row in rows)}</ul>'
+        case Code(title, text):
+            return f"<p><strong>{html.escape(title)}</strong></p><pre>{html.escape(text)}</pre>"
+        case Beside(blocks):
+            columns = "".join(f"<div>{_html(block)}</div>" for block in blocks)
+            return f'<div class="beside">{columns}</div>'
+
+
+def _claim(verdict: str, text: str, reason: str) -> str:
+    return (
+        f'<li><b class="{verdict}">{VERDICTS[verdict]} {verdict}</b> <span>{html.escape(text)}'
+        f"<br><small>{html.escape(reason)}</small></span></li>"
+    )
 
 
 def sections(blocks: list[Block]) -> list[list[Block]]:
@@ -204,7 +295,7 @@ def sections(blocks: list[Block]) -> list[list[Block]]:
 
 def pictures(blocks: list[Block]) -> list[Picture]:
     """All of them, those side by side too."""
-    each = [block.pictures if isinstance(block, Beside) else [block] for block in blocks]
+    each = [block.blocks if isinstance(block, Beside) else [block] for block in blocks]
     return [block for some in each for block in some if isinstance(block, Picture)]
 
 
@@ -219,7 +310,7 @@ def publish(title: str, blocks: list[Block], out: Path) -> Path:
     first, *rest = sections(blocks)
     with atomic(out / "report.md") as temporary:
         kept = [*first, *(block for section in rest for block in section)]
-        text = "\n\n".join([f"# {title}", *map(_markdown, kept)])
+        text = "\n\n".join([f"# {title}", *map(markdown, kept)])
         temporary.write_text(text + "\n", encoding="utf-8")
     with atomic(out / "report.html") as temporary:
         folded = [f"<details>{''.join(map(_html, section))}</details>" for section in rest]
@@ -228,7 +319,7 @@ def publish(title: str, blocks: list[Block], out: Path) -> Path:
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{html.escape(title)}</title>\n<style>{CSS}</style></head>\n"
-            f"<body><h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n",
+            f"<body><h1>{html.escape(title)}</h1>\n{body}\n<script>{SORT}</script></body></html>\n",
             encoding="utf-8",
         )
     return out / "report.html"

@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -30,8 +31,7 @@ def reported(runs: dict[str, Run], spans: Spans, tag: str) -> Iterator[Picture]:
     if not told and not any(name in spans for name in names):
         return
     kinds = "a dot for each seed" if len(alike(runs)) < len(runs) else "dots"
-    caption = f"Measured on the test part ({kinds}{', with 95% intervals' if spans else ''})"
-    caption += " beside what the paper reports" if told else ""
+    caption = f"Of the test part: {kinds}{' with 95% intervals' if spans else ''}"
     figure = partial(dots, {name: panel(runs, name, spans.get(name, {})) for name in names})
     title = "Measured and reported" if told else "Measured"
     yield Picture(f"reported{tag}", figure, title, f"{caption}.", 440)
@@ -58,7 +58,15 @@ def alike(runs: dict[str, Run]) -> dict[str, list[str]]:
 
 
 Dot = tuple[float, statistics.Interval | None]
-Row = tuple[list[Dot], float | None]  # what was measured, and the paper's figure
+
+
+class Row(NamedTuple):
+    """A system's figures."""
+
+    measured: list[Dot]  # of each run
+    paper: float | None
+    mean: Dot | None = None  # of a study: over the seeds, whose own intervals are then left out
+    span: statistics.Interval | None = None  # of the paper's figure
 
 
 def panel(
@@ -73,7 +81,7 @@ def panel(
             for name, test in found.items()
             if math.isfinite(test.get(figure, math.nan))
         ]
-        rows[title] = (measured, words.paper_figures(runs[names[0]]).get(figure))
+        rows[title] = Row(measured, words.paper_figures(runs[names[0]]).get(figure))
     return rows
 
 
@@ -87,29 +95,51 @@ def dots(panels: dict[str, dict[str, Row]]) -> Figure:
     ):
         _rows(axes, rows, 100 if name == "accuracy" else 1)
         axes.set_xlabel(terminal.HEADINGS.get(name, name))
-    dot = dict(color="none", marker="o", markerfacecolor=RIGHT, markeredgecolor=RIGHT)
-    handles = [Line2D([], [], label="measured", **dot)]
-    if any(paper is not None for rows in panels.values() for _, paper in rows.values()):
-        handles.append(Line2D([], [], label="reported", color="none", **DIAMOND))
-    figure.legend(handles=handles, loc="outside upper right", ncols=2)
+    figure.legend(
+        handles=_legend([row for rows in panels.values() for row in rows.values()]),
+        loc="outside upper right",
+        ncols=3,
+    )
     return figure
 
 
+def _legend(rows: list[Row]) -> list[Line2D]:
+    dot = dict(color="none", marker="o", markerfacecolor=RIGHT, markeredgecolor=RIGHT)
+    found = [Line2D([], [], label="measured", **dot)]
+    if any(row.mean for row in rows):
+        found = [Line2D([], [], label="mean", **dot), Line2D([], [], label="a seed", **SEED)]
+    if any(row.paper is not None for row in rows):
+        found.append(Line2D([], [], label="reported", color="none", **DIAMOND))
+    return found
+
+
+SEED = dict(color="none", marker="o", markersize=4, markerfacecolor="none", markeredgecolor=RIGHT)
 DIAMOND = dict(marker="D", markersize=7, markerfacecolor="none", markeredgecolor=WRONG)
 
 
 def _rows(axes, rows: dict[str, Row], times: int) -> None:
-    for place, (measured, paper) in enumerate(rows.values()):
-        for number, (value, span) in enumerate(measured):
-            y = place + 0.18 * (number - (len(measured) - 1) / 2)
-            if span:
-                axes.plot([times * span.low, times * span.high], [y, y], color=RIGHT, linewidth=1.4)
+    for place, row in enumerate(rows.values()):
+        for number, (value, span) in enumerate([] if row.mean else row.measured):
+            y = place + 0.18 * (number - (len(row.measured) - 1) / 2)
+            _span(axes, span, y, times, RIGHT)
             axes.plot(times * value, y, "o", color=RIGHT, markersize=5)
-        if paper is not None:
-            axes.plot(times * paper, place, zorder=3, **DIAMOND)
+        apart = 0.17 if row.mean else 0
+        if row.mean:
+            _span(axes, row.mean[1], place - apart, times, RIGHT)
+            for value, _ in row.measured:
+                axes.plot(times * value, place - apart, **SEED)
+            axes.plot(times * row.mean[0], place - apart, "o", color=RIGHT, markersize=6)
+        if row.paper is not None:
+            _span(axes, row.span, place + apart, times, WRONG)
+            axes.plot(times * row.paper, place + apart, zorder=3, **DIAMOND)
     axes.set_yticks(range(len(rows)), ["\n".join(textwrap.wrap(name, 22)) for name in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.08)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=PALE, linewidth=0.5)
     axes.spines["left"].set_visible(False)
+
+
+def _span(axes, span: statistics.Interval | None, y: float, times: int, colour: str) -> None:
+    if span:
+        axes.plot([times * span.low, times * span.high], [y, y], color=colour, linewidth=1.4)

@@ -45,7 +45,7 @@ def _drawn(name: str, run: Run) -> Picture:
         wrong[: len(rows), digit] = ~run.correct_N[rows]
     judge = "the tuned judge" if "untouched" in run.outputs else "the judge"
     caption = (
-        f"Drawn of test recordings, a column per spoken digit; framed where {judge} reads another. "
+        f"From test recordings, a column per digit; framed where {judge} reads another. "
         f"{words.brief(run)}"
     )
     figure = partial(sheet, whole, [str(digit) for digit in range(CLASSES)], (), wrong)
@@ -55,8 +55,8 @@ def _drawn(name: str, run: Run) -> Picture:
 def _draws(name: str, run: Run, left: dict[str, np.ndarray]) -> Picture:
     noise = "styles" if "heard" in run.outputs else "points of the sound's Gaussian"
     caption = (
-        f"Each row is one test recording of a digit, drawn with {left['image'].shape[1]} {noise}, "
-        f"the same in no two pictures. {words.brief(run)}"
+        f"A row per test recording, drawn with {left['image'].shape[1]} {noise}, each used once. "
+        f"{words.brief(run)}"
     )
     figure = partial(sheet, left["image"], (), left["digit"].astype(str).tolist())
     title = f"{name}: several drawings of one recording"

@@ -1,9 +1,11 @@
 """Intervals and paired tests for accuracies whose test items may share an image or an utterance."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,152 @@ def cluster_bootstrap(
         accuracies[draw] = times_K @ correct_K / (times_K @ size_K)
     low, high = np.quantile(accuracies, (0.025, 0.975))
     return float(low), float(high)
+
+
+def macro_f1(confusion_CxC: np.ndarray) -> float:
+    """Of counts, true classes in rows; 0 for a class that neither occurs nor is predicted."""
+    hits = np.diagonal(confusion_CxC)
+    both = confusion_CxC.sum(0) + confusion_CxC.sum(1)
+    return float((2 * hits / np.maximum(both, 1)).mean())
+
+
+def macro_f1_bootstrap(
+    label_N: np.ndarray,
+    predicted_N: np.ndarray,
+    cluster_N: np.ndarray,
+    classes: int,
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The 95% percentile interval of macro-F1 when whole clusters are drawn with replacement."""
+    index_N = np.unique(cluster_N, return_inverse=True)[1]
+    cell_N, k = label_N * classes + predicted_N, index_N.max() + 1
+    generator, found = np.random.default_rng(seed), np.empty(draws)
+    for draw in range(draws):
+        times_K = np.bincount(generator.integers(k, size=k), minlength=k)
+        counts = np.bincount(cell_N, times_K[index_N], minlength=classes**2)
+        found[draw] = macro_f1(counts.reshape(classes, classes))
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def macro_f1_interval(
+    label_N: np.ndarray, predicted_N: np.ndarray, sources: dict[str, np.ndarray], classes: int
+) -> Interval:
+    """The interval of a macro-F1, clustered by the source whose repeats make it widest."""
+    keys = {"item": np.arange(len(label_N))} | repeated(sources)
+    found = [
+        Interval(*macro_f1_bootstrap(label_N, predicted_N, ids, classes), f"bootstrap by {name}")
+        for name, ids in keys.items()
+    ]
+    return max(found, key=lambda interval: interval.high - interval.low)
+
+
+def over_seeds(values: Sequence[float], share: bool = True) -> tuple[float, float] | None:
+    """The 95% interval of the mean of several seeds by Student's t; None of one seed.
+
+    Args:
+      share: whether the values are shares, whose interval lies within 0 and 1.
+    """
+    n = len(values)
+    if n < 2:
+        return None
+    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
+    low, high = float(np.mean(values)) - half, float(np.mean(values)) + half
+    return (max(0.0, low), min(1.0, high)) if share else (low, high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """A difference of accuracies, mean over seeds, its 95% interval and its two-sided p."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    method: str
+
+
+def clustered_variance(
+    values: Sequence[np.ndarray], clusters: Sequence[np.ndarray], draws: int = 1000, seed: int = 0
+) -> tuple[float, int]:
+    """The variance, over draws of whole clusters, of the mean over seeds of the mean over items.
+
+    Args:
+      values, clusters: of each seed `[N]`. A cluster that several seeds meet is drawn for all.
+
+    Returns:
+      The variance, and the number of clusters.
+    """
+    names, index = np.unique(np.concatenate(clusters), return_inverse=True)
+    k, ends = len(names), np.cumsum([len(value) for value in values])[:-1]
+    parts = np.split(index, ends)
+    sum_SxK = np.stack([np.bincount(i, x, minlength=k) for i, x in zip(parts, values, strict=True)])
+    size_SxK = np.stack([np.bincount(i, minlength=k) for i in parts])
+    generator, found = np.random.default_rng(seed), np.empty(draws)
+    for draw in range(draws):
+        times_K = np.bincount(generator.integers(k, size=k), minlength=k)
+        found[draw] = (sum_SxK @ times_K / np.maximum(size_SxK @ times_K, 1)).mean()
+    return float(found.var(ddof=1)), k
+
+
+def effect(
+    mean_S: Sequence[float], variance: float, clusters: int, least_p: float, method: str
+) -> Effect:
+    """From the means of S seeds, and the variance of their mean over draws of clusters.
+
+    The variance over seeds is added to that over clusters, so that the interval speaks of other
+    seeds and of other items; Student's t has the degrees of freedom of Satterthwaite (1946).
+
+    Args:
+      least_p: of another test, which p is not to be below.
+    """
+    s, mean = len(mean_S), float(np.mean(mean_S))
+    between = float(np.var(mean_S, ddof=1)) / s if s > 1 else 0.0
+    total = between + variance
+    if not total:
+        return Effect(mean, mean, mean, max(least_p, float(not mean)), method)
+    parts = between**2 / max(s - 1, 1) + variance**2 / max(clusters - 1, 1)
+    freedom, error = total**2 / parts, math.sqrt(total)
+    half = float(t.ppf(0.975, freedom)) * error
+    p = 2 * float(t.sf(abs(mean) / error, freedom))
+    return Effect(mean, mean - half, mean + half, max(p, least_p), method)
+
+
+def paired_effect(
+    values: Sequence[np.ndarray], sources: Sequence[dict[str, np.ndarray]], flips: bool = True
+) -> Effect:
+    """The mean over seeds and items of what each item is worth, a right answer of one system minus
+    one of another, say.
+
+    Of several sources (what an item is made of) the one that says least is taken: the widest
+    interval, the largest p.
+
+    Args:
+      values: of each seed `[N]`.
+      sources: of each seed, the ids of what each item is made of, `{"audio": [N]}`, say.
+      flips: whether p is at least that of a test that swaps the systems in whole clusters.
+    """
+    mean_S, found = [float(value.mean()) for value in values], []
+    for name in sources[0]:
+        clusters = [ids[name] for ids in sources]
+        variance, k = clustered_variance(values, clusters)
+        pooled = np.concatenate(values)
+        swapped = sign_flip(pooled, np.zeros_like(pooled), np.concatenate(clusters))
+        method = f"paired bootstrap by {name} and spread of seeds, Student's t"
+        method += ", and sign flips" if flips else ""
+        found.append(effect(mean_S, variance, k, swapped if flips else 0.0, method))
+    widest = max(found, key=lambda one: one.high - one.low)
+    return dataclasses.replace(widest, p=max(one.p for one in found))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's adjusted p of several tests (Holm 1979)."""
+    order, adjusted, largest = np.argsort(p, kind="stable"), [0.0] * len(p), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
+        adjusted[place] = largest
+    return adjusted
 
 
 def repeated(sources: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ class Generate(Task):
 
     SCORES: ClassVar = {"fid": -1, "judged": 1}
     PREDICTIONS = ("drawn", "scores")
+    SEEDED = True
     reads = ("image",)
 
     def draw(self, params, batch_stats, noise_BxZ: jax.Array, label_B: jax.Array) -> jax.Array:

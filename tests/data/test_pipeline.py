@@ -51,11 +51,11 @@ def test_the_order_follows_from_seed_and_epoch_alone(parts):
 @pytest.mark.parametrize("batch_size", [7, 10, 64])
 def test_evaluation_drops_no_item_and_counts_none_twice(parts, corpora, batch_size):
     test = parts["test"]
-    rows = pipeline.evaluation_rows(test, batch_size)
+    rows = pipeline.padded(test.examples(), batch_size)
     feeder = pipeline.make_feeder("host", {"image": corpora["image"].x})
     chunks = list(feeder(rows, batch_size, 2))
-    mask = np.concatenate([c["mask"].ravel() for c in chunks]) > 0
-    image = np.concatenate([c["image"].reshape(-1, 28, 28) for c in chunks])[mask]
+    mask = np.concatenate([np.ravel(c["mask"]) for c in chunks]) > 0
+    image = np.concatenate([np.reshape(c["image"], (-1, 28, 28)) for c in chunks])[mask]
     np.testing.assert_array_equal(image, corpora["image"].x[test.examples()["image"]])
 
 

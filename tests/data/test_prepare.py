@@ -506,3 +506,21 @@ def test_fsdd_is_learned(real_data, tmp_path):
     x = (x - x[train].mean(0)) / (x[train].std(0) + 1e-6)
     model = SVC(C=10).fit(x[train], corpus.label[train])
     assert model.score(x[test], corpus.label[test]) > 0.95
+
+
+def test_a_fingerprint_is_of_the_recordings_not_of_their_place(folders, tmp_path):
+    first = prepare.load("fsdd", *folders)["audio"].fingerprint
+    elsewhere = (folders[0].rename(tmp_path / "moved"), tmp_path / "another")
+    assert first and prepare.load("fsdd", *elsewhere)["audio"].fingerprint == first
+    assert prepare.load("fsdd", tmp_path / "none", elsewhere[1])["audio"].fingerprint == first
+    name = next(iter(FILES))
+    (elsewhere[0] / "fsdd" / name).write_bytes(wav(900, seed=999))
+    assert prepare.load("fsdd", *elsewhere)["audio"].fingerprint != first
+
+
+def test_what_ships_and_what_is_joined_have_fingerprints():
+    found = prepare.load("bundled")
+    both = prepare.load("digits+printed")["image"]
+    told = {both.fingerprint, *(one.fingerprint for one in found.values())}
+    assert len(told) == 3 and all(len(one) == 64 for one in told)
+    assert prepare.load("bundled")["audio"].fingerprint == found["audio"].fingerprint

@@ -33,7 +33,7 @@ def test_runs_that_differ_in_seed_alone_share_a_row(tmp_path, write_run):
     }
     spans = results.intervals(runs)
     assert list(reported.alike(runs)) == ["ImageNet_CNN"]
-    measured, paper = reported.panel(runs, "accuracy", spans)["ImageNet_CNN"]
+    measured, paper, *_ = reported.panel(runs, "accuracy", spans)["ImageNet_CNN"]
     assert [round(60 * value) for value, _ in measured] == [59, 58, 57] and paper == 0.9913
     assert all(span.low < value < span.high for value, span in measured)
     assert "seeds 0, 1, 2" in results.facts(runs)[0]

@@ -61,7 +61,8 @@ def test_a_run_of_a_task_without_a_page_of_its_own_has_a_page(autoencoder, tmp_p
     header, _, row = (line for line in text.splitlines() if line.startswith("|"))
     assert header == "| system | error | n | parameters |"
     assert row == "| autoencode-mnist | 0.01235 | 40 | 1,234 |"
-    assert "Loss and error over epochs" in text and "macro" not in text and "Wilson" not in text
+    assert "solid: validation. Axes are logarithmic where" in text
+    assert "macro" not in text and "Wilson" not in text
 
 
 def test_a_run_that_left_no_arrays_has_a_page(tmp_path, write_other):
@@ -143,8 +144,8 @@ def test_runs_of_two_tasks_have_a_table_and_curves_each(autoencoder, tmp_path, t
     assert ["accuracy %" in table.header for table in tables] == [False, True]
     curves = [block for block in build.learning(runs) if isinstance(block, Picture)]
     assert [picture.name for picture in curves] == ["curves_autoencode", "curves_classify"]
-    assert "Loss and error" in curves[0].caption
-    assert "Loss (cross-entropy) and accuracy" in curves[1].caption
+    named = [[axes.get_ylabel() for axes in picture.draw().axes] for picture in curves]
+    assert named == [["loss", "error"], ["loss (cross-entropy)", "accuracy"]]
     own = build.own_blocks(runs, apart=False)["classify"]
     assert [block.name for block in own if isinstance(block, Picture)] == ["confusion_image"]
 

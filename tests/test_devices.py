@@ -1,0 +1,108 @@
+"""However many devices or processes share a batch, the numbers are those of one, but for the order
+in which float32 adds up."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from fdigits import devices
+from fdigits.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+LOSSES, OTHERS = 1e-5, 1e-4  # tolerance, relative and absolute, of losses; of scores and weights
+
+
+def start(out: Path, *arguments: str, count: int = 1) -> subprocess.Popen:
+    """`tests/many_devices.py` on so many simulated devices."""
+    flags = f"--xla_force_host_platform_device_count={count}"
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.many_devices", str(out), *arguments],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def finish(*processes: subprocess.Popen) -> None:
+    for process in processes:
+        _, told = process.communicate(timeout=500)
+        assert process.returncode == 0, told
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory) -> dict:
+    out = tmp_path_factory.mktemp("devices")
+    finish(start(out, count=8))
+    return json.loads((out / "told.json").read_text())
+
+
+def assert_close(ours: dict, theirs: dict) -> None:
+    for name in ("logits", "weights"):
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=OTHERS, atol=OTHERS)
+    assert len(ours["history"]) == len(theirs["history"]) == 2
+    for row, other in zip(ours["history"], theirs["history"], strict=True):
+        for part in ("train", "validation"):
+            assert row[part] == pytest.approx(other[part], rel=LOSSES, abs=LOSSES)
+
+
+@pytest.mark.parametrize("other", ["2", "8", "1 then 8", "8 then 1", "beside another"])
+def test_several_devices_and_changes_of_their_number_train_the_same(told, other):
+    assert_close(told[other], told["1"])
+    loss = [row["train"]["loss"] for row in told[other]["history"]]
+    assert loss[1] < 0.8 * loss[0]  # something was learnt
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_and_one_goes_on_from_their_checkpoint(told, tmp_path):
+    from tests.many_devices import Loop
+
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    finish(*(start(tmp_path, port, str(process)) for process in range(2)))
+    theirs = json.loads((tmp_path / "told.json").read_text())
+    for feeder in ("device", "host"):
+        assert_close(theirs[feeder], told["1"])
+    loop = Loop(tmp_path, devices.one())
+    loop.fit(tmp_path / "device")  # nothing is left to do
+    assert loop.progress.epoch == 2
+    assert_close(loop.told(), theirs["device"])
+
+
+def test_as_many_devices_share_a_batch_as_divide_it(monkeypatch):
+    monkeypatch.setattr(jax, "devices", lambda: list(range(8)))
+    monkeypatch.setattr(devices, "Mesh", lambda found, names: len(found))
+    assert [devices.over(size) for size in (32, 20, 7, 1, 0)] == [8, 5, 7, 1, 8]
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert devices.over(32) == 8
+    with pytest.raises(UserError, match="batch_size 20 cannot be shared evenly by 8 devices"):
+        devices.over(20)
+
+
+def test_processes_join_when_a_launcher_started_several(monkeypatch):
+    calls = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *given: calls.append(given))
+    for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "TPU_WORKER_HOSTNAMES"):
+        monkeypatch.delenv(name, raising=False)
+    devices.join()
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    monkeypatch.setenv("TPU_WORKER_HOSTNAMES", "localhost")
+    devices.join()
+    assert not calls
+    devices.join("auto")
+    devices.join("node:1234", 2, 0)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    devices.join()
+    assert calls == [(), ("node:1234", 2, 0), ()]
+    for given in (("node:1234",), ("node:1234", 2), ("", 2, 1), ("auto", 2, 1)):
+        with pytest.raises(UserError, match="belong together"):
+            devices.join(*given)

@@ -1,0 +1,36 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+from fdigits import provenance
+
+CODE = '''"""What it is."""
+def f(x):
+    return x + 1
+'''
+
+
+def meaning(source: str) -> str:
+    return provenance._meaning(ast.parse(source))
+
+
+def test_words_and_line_breaks_are_no_change_of_the_code():
+    other = '"""Other words."""\n\ndef f(\n    x,\n):  # why\n    "More."\n    return x + 1\n'
+    assert meaning(other) == meaning(CODE)
+
+
+@pytest.mark.parametrize("change", ["x + 2", "x - 1", "x + 1.0", "y + 1", "x + '1'"])
+def test_another_number_name_or_sign_is_one(change):
+    assert meaning(CODE.replace("x + 1", change)) != meaning(CODE)
+
+
+def test_a_word_that_the_code_uses_is_no_docstring():
+    assert meaning('x = "a"') != meaning('x = "b"')
+
+
+def test_every_room_that_is_named_is_there():
+    here = Path(provenance.__file__).parent
+    for place in (*provenance.TOUCHES, *provenance.UNTOUCHED):
+        assert (here / place).is_dir() or (here / f"{place}.py").is_file(), place
+    assert len(provenance.code()) == 64
