@@ -35,6 +35,21 @@ def faults_show(monkeypatch):
     monkeypatch.setattr("fdigits.report.page.unable", fail)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def maps_in_this_process():
+    """t-SNE without a process of its own, which takes two seconds to start for each map; the
+    commands start it, and report/test_embeddings.py proves that it gives the same."""
+
+    def plane(points_KxD, seed):
+        from fdigits.report import tsne
+
+        return tsne.plane(points_KxD, seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fdigits.report.embeddings._apart", plane)
+        yield
+
+
 @pytest.fixture
 def real_data() -> Path:
     """The folder of real data; tests that take it are marked `real`."""
