@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> None:
     from fdigits.files import path_of
 
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     config, seeds = CONFIG.value, _seeds(SEEDS.value)
     workdir = path_of(WORKDIR.value or f"runs/{config.name}")
     if "space" in config or "cells" in config:

@@ -20,7 +20,8 @@ from flax import linen as nn
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.steps import fdigits_runners, measure, positive, random_chunk, spread
+from benchmarks.sitting import positive, spread
+from benchmarks.steps import fdigits_runners, measure, random_chunk
 from benchmarks.systems import load_config
 from fdigits.config import choose
 from fdigits.errors import exit_cleanly

@@ -117,12 +117,36 @@ def runner(
     _forget()
     run = _runner(config, batches, setting)
     run()
-    if not _graphs():
-        raise UserError(
-            "torch.compile compiled nothing, so PyTorch would be measured as it is: unset "
-            "TORCHDYNAMO_DISABLE and TORCH_COMPILE_DISABLE, or name no peer that compiles"
-        )
+    _check_compiled()
     return run
+
+
+def predictor(
+    model: ConfigDict, inputs: dict[str, np.ndarray], setting: Setting = SETTINGS["torch"]
+) -> Callable[[], np.ndarray]:
+    """A call that predicts one item: the probabilities `[1, 10]` of the twin of a model, of which
+    an expert is what reads `inputs`, as the task's `inputs` gives them.
+
+    Raises:
+      UserError: as `runner`.
+    """
+    if setting.compiled:
+        _forget()
+    torch.manual_seed(0)
+    net = twins.expert(model, *inputs) if model.name == "experts" else twins.make(model)
+    forward = setting.compile(setting.place(net).eval())
+    arrays = inputs | {"label": np.zeros(1, np.int32)}
+
+    @torch.inference_mode()
+    def predict() -> np.ndarray:
+        with setting.autocast():
+            logits = forward(tensors(arrays, setting))
+        return logits.float().softmax(-1).cpu().numpy()
+
+    predict()
+    if setting.compiled:
+        _check_compiled()
+    return predict
 
 
 def _forget() -> None:
@@ -141,11 +165,15 @@ def _forget() -> None:
     _dynamo.config.suppress_errors = False
 
 
-def _graphs() -> int:
-    """How many graphs torch.compile has made since `_forget`."""
+def _check_compiled() -> None:
+    """Refuses to go on where torch.compile has made no graph since `_forget`."""
     from torch import _dynamo
 
-    return _dynamo.utils.counters["stats"]["unique_graphs"]
+    if not _dynamo.utils.counters["stats"]["unique_graphs"]:
+        raise UserError(
+            "torch.compile compiled nothing, so PyTorch would be measured as it is: unset "
+            "TORCHDYNAMO_DISABLE and TORCH_COMPILE_DISABLE, or name no peer that compiles"
+        )
 
 
 def _runner(

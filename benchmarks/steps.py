@@ -8,6 +8,9 @@ smallest of them, over the peer that was quickest in that round, of those in bfl
 fdigits is (--dtype=bfloat16). Cores taken by other processes are
 printed, as PyTorch's threads wait for each other and suffer most from them.
 
+--json=FILE: a system takes its earlier figure's place, others stay, each with its own machine,
+versions and date.
+
 --peers=all are PyTorch as it is, with a fused Adam, also channels_last, also compiled, and the last
 two in bfloat16 (autocast); on a GPU also compiled for CUDA graphs, and float32 is TF32 there on
 both sides. --seeds=16 adds fdigits training so many seeds at once, by vmap, and counts all their
@@ -16,11 +19,9 @@ steps.
 
 import argparse
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -30,12 +31,14 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import sitting
+from benchmarks.sitting import busy_seconds, positive, spread
 from benchmarks.systems import SYSTEMS, load_config
 from fdigits import provenance, tasks, train
 from fdigits.config import choose
 from fdigits.data.corpus import CLASSES, FRAMES, MODALITIES
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import path_of, write_json
+from fdigits.files import path_of
 from fdigits.tasks.task import DTYPES
 
 # Training seconds of a variant over those of its base (R4 Tables 10 and 13).
@@ -143,15 +146,6 @@ def peer_runners(peers, names: list[str], config: ConfigDict, chunk: dict) -> di
     return {name: peers.runner(config, batches, peers.SETTINGS[name]) for name in names}
 
 
-def busy_seconds() -> float | None:
-    """Processor seconds of the whole machine so far; None where /proc/stat is missing."""
-    try:
-        ticks = Path("/proc/stat").read_text().split("\n")[0].split()[1:4]  # user nice system
-    except OSError:
-        return None
-    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
-
-
 def measure(run: Callable[[], int], seconds: float) -> tuple[float, float | None]:
     """Steps per second, and the cores that other processes kept busy meanwhile."""
     busy, own, began, steps = busy_seconds(), time.process_time(), time.perf_counter(), 0
@@ -161,12 +155,6 @@ def measure(run: Callable[[], int], seconds: float) -> tuple[float, float | None
         return steps / elapsed, None
     others = busy_seconds() - busy - (time.process_time() - own)
     return steps / elapsed, round(max(0.0, others / elapsed), 2)
-
-
-def spread(values: list[float], digits: int) -> str:
-    """Median (minimum–maximum)."""
-    median, low, high = statistics.median(values), min(values), max(values)
-    return f"{median:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 class Prepared(NamedTuple):
@@ -242,7 +230,7 @@ def table(results: dict[str, dict]) -> Table:
 def relative_times(results: dict[str, dict]) -> dict[str, dict[str, float]]:
     """Time of a step of each variant over its base's, by medians; chunk is fdigits'.
 
-    Both were measured in different rounds. `reported` is the paper's ratio.
+    Both are of one sitting, in different rounds. `reported` is the paper's ratio.
     """
     relative = {}
     for base, reported in PAPER_TIMES.items():
@@ -250,33 +238,24 @@ def relative_times(results: dict[str, dict]) -> dict[str, dict[str, float]]:
             system = f"{base.partition('_')[0]}_{variant}"
             if base not in results or system not in results:
                 continue
+            if results[base].get("sitting") != results[system].get("sitting"):
+                continue
             ours, theirs = (results[name]["steps_per_second"] for name in (system, base))
             times = {
                 name: round(statistics.median(theirs[name]) / statistics.median(rates), 3)
                 for name, rates in ours.items()
-                if name != "step"
+                if name != "step" and name in theirs
             }
             relative[system] = times | {"reported": ratio}
     return relative
 
 
-def relative_table(relative: dict[str, dict[str, float]], names: list[str]) -> Table:
-    shown = Table(title="time of a step, relative to the model without attention")
-    columns = ["chunk", *names, "reported"]
-    for column in ["system", *columns]:
-        shown.add_column(column, justify="left" if column == "system" else "right")
-    for system, times in relative.items():
-        shown.add_row(system, *(f"{times[column]:.2f}" for column in columns))
-    return shown
-
-
-def positive(kind: type) -> Callable[[str], float]:
-    def number(text: str):
-        if not (value := kind(text)) > 0:
-            raise argparse.ArgumentTypeError(f"{text} is not above zero")
-        return value
-
-    return number
+def relative_table(relative: dict[str, dict[str, float]]) -> Table:
+    names = dict.fromkeys(name for times in relative.values() for name in times)
+    columns = [name for name in names if name != "reported"] + ["reported"]
+    lines = [(system, *map(times.get, columns)) for system, times in relative.items()]
+    title = "time of a step, relative to the model without attention"
+    return sitting.table(title, ("system", *columns), lines)
 
 
 def import_peers():
@@ -315,7 +294,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=positive(int), default=5)
     each = "of each runner in each round"
     parser.add_argument("--seconds", type=positive(float), default=2.0, help=each)
-    parser.add_argument("--json", type=path_of, help="file for the raw rounds")
+    parser.add_argument("--json", type=path_of, help="file that the raw rounds join")
     args = parser.parse_args()
     choose(args.dtype, DTYPES, "dtype")
     names = peer_names(args.peers)
@@ -331,17 +310,12 @@ def main() -> None:
             prepared = prepare(system, peers, names, args.seeds, args.dtype)
             results[system] = benchmark(prepared, args.rounds, args.seconds)
     Console().print(table(results))
-    relative = relative_times(results)
-    if relative:
-        Console().print(relative_table(relative, names))
     if args.json:
-        about = {
-            "hardware": provenance.hardware(),
-            "versions": provenance.versions() | (peers.versions() if peers else {}),
-            "commit": provenance.commit(),
-            "seconds": args.seconds,
-        }
-        write_json(args.json, about | {"systems": results, "relative_time": relative})
+        versions = provenance.versions() | (peers.versions() if peers else {})
+        here = sitting.here(versions=versions, seconds=args.seconds)
+        results = sitting.join(args.json, results, here)
+    if relative := relative_times(results):
+        Console().print(relative_table(relative))
 
 
 if __name__ == "__main__":

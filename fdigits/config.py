@@ -22,7 +22,7 @@ DATA = dict(
     limit=0,  # examples per split, 0 = all
     balance=False,  # an epoch draws all digits equally often, small joined sets more often
     pixels=(0.5, 0.5),  # mean and sd that normalise pixels in [0, 1]
-    feeder="auto",  # auto | host (tf.data) | device (arrays in device memory)
+    feeder="auto",  # auto | host (tf.data) | device (arrays in device memory): same batches
     encoded={},  # array -> the earlier stage that makes it of each item
     generated={},  # earlier stage -> pictures of each class that it adds to the training part
 )

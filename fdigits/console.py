@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from ml_collections import ConfigDict
 from rich.console import Console
@@ -51,10 +52,8 @@ class Watch:
         )
         self._events, self._writer = events, None
         if importlib.util.find_spec("tensorboard"):
-            from tensorboard.summary import Writer
-
             with writing(events):
-                self._writer = Writer(str(events))
+                self._writer = _event_writer(events)
 
     def __enter__(self):
         self._bar.start()
@@ -88,6 +87,15 @@ class Watch:
                 for name, value in scalars.items():
                     self._writer.add_scalar(name, value, row["step"])
                 self._writer.flush()
+
+
+def _event_writer(events: Path):
+    """TensorBoard's, which would load TensorFlow (three seconds) to write into a local folder."""
+    # Its own switch, a module to be found: it takes the stub of TensorFlow that comes with it.
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("notf"))
+    from tensorboard.summary import Writer
+
+    return Writer(str(events))
 
 
 def _told(metrics: dict[str, float]) -> str:

@@ -69,7 +69,8 @@ class Recogniser:
     def __init__(self, run: Path | str | None = None):
         self.trained = trained.load(path_of(run)) if run else trained.shipped()
         self.least = trained.thresholds(self.trained.workdir)
-        self._evaluate = jax.jit(self.trained.task.evaluate)
+        task = self.trained.task
+        self._probabilities = jax.jit(lambda *given: task.probabilities(task.evaluate(*given)))
         self._sources = trained.sources(
             self.trained.config, self.trained.task, self.trained.workdir
         ).values()
@@ -165,8 +166,8 @@ class Recogniser:
           UserError: one is missing, or the run names no digits.
         """
         arrays = self.trained.arrays({name: x[None] for name, x in inputs.items()})
-        outputs = self._evaluate(self.trained.params, self.trained.batch_stats, arrays)
-        return np.asarray(self.trained.task.probabilities(outputs))[0]
+        p_BxV = self._probabilities(self.trained.params, self.trained.batch_stats, arrays)
+        return np.asarray(p_BxV)[0]
 
 
 def together(opinions: Sequence[Opinion]) -> Opinion:

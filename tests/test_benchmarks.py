@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import kernels, steps
+from benchmarks import input as feeding
+from benchmarks import kernels, latency, sitting, startup, steps
 from benchmarks.systems import SYSTEMS, load_config
 from fdigits import tasks
 from fdigits.data.corpus import MODALITIES
@@ -61,11 +61,10 @@ def test_rates_of_every_round_are_written(tmp_path):
     command = [sys.executable, "-m", "benchmarks.steps", *flags]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    written = json.loads(file.read_text())
-    system = written["systems"]["audio_mlp"]
+    system = sitting.read(file)["audio_mlp"]
     assert all(len(rates) == 2 and min(rates) > 0 for rates in system["steps_per_second"].values())
     assert system["parameters"] == {"fdigits": 47_146}
-    assert written["hardware"] and written["versions"]["jax"]
+    assert system["sitting"]["hardware"] and system["sitting"]["versions"]["jax"]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -193,7 +192,68 @@ def test_times_are_relative_to_the_model_without_attention():
     }
     relative = steps.relative_times(results)
     assert relative == {"attention_se": {"chunk": 2.0, "torch": 1.25, "reported": 1.08}}
-    assert steps.relative_table(relative, ["torch"]).row_count == 1
+    assert steps.relative_table(relative).row_count == 1
+
+
+def test_times_of_different_sittings_are_not_compared():
+    results = {"attention_base": rates([1.0], [1.0]), "attention_se": rates([2.0], [2.0])}
+    for name, date in zip(results, ("2026-11-26", "2026-11-27"), strict=True):
+        results[name]["sitting"] = {"date": date}
+    assert steps.relative_times(results) == {}
+
+
+def test_a_figure_joins_those_of_other_names_and_takes_its_own_place(tmp_path):
+    file, first, second = tmp_path / "a.json", {"date": "2026-11-26"}, {"date": "2026-11-27"}
+    sitting.join(file, {"image_cnn": {"x": 1}, "gan": {"x": 2}}, first)
+    held = sitting.join(file, {"gan": {"x": 3}}, second)
+    assert held == sitting.read(file)
+    assert held["image_cnn"] == {"x": 1, "sitting": first}
+    assert held["gan"] == {"x": 3, "sitting": second}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "results").glob("steps_*.json")), ids=str)
+def test_published_steps_are_read(file):
+    found = sitting.read(file)
+    assert found and found.keys() <= SYSTEMS.keys()
+    for figure in found.values():
+        assert figure["sitting"]["hardware"] and figure["sitting"]["commit"]
+        assert figure["steps_per_second"]["chunk"]
+
+
+def test_no_file_of_figures_is_told(tmp_path):
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(UserError, match="no figures"):
+        sitting.read(tmp_path / "a.json")
+
+
+@pytest.mark.slow
+def test_a_start_is_measured_by_phases():
+    found = startup.starts("configs/hybrid.py", times=1)
+    for name in ("cold", "warm"):
+        figure = found[name]
+        assert figure["to_first_step"][0] > 0 and figure["steps_of_first_chunk"] == 50
+        assert set(figure["loaded"]) <= {"tensorboard", "orbax.checkpoint"}
+        assert next(iter(figure["seconds"])) == "imports"
+
+
+def test_predicting_loads_nothing_heavy():
+    assert startup.importing("fdigits.predict", 1)["loaded"] == []
+
+
+def test_launching_loads_neither_matplotlib_nor_scipys_statistics():
+    assert startup.importing("launch, fdigits.run", 1)["loaded"] == ["orbax.checkpoint"]
+
+
+def test_feeders_are_measured_beside_training(monkeypatch):
+    monkeypatch.setattr(feeding, "ITEMS", 256)
+    monkeypatch.setattr(feeding, "DISTINCT", 64)
+    figure = feeding.compared("audio_mlp", 1, 0.01)
+    rates = figure["batches_per_second"]
+    assert rates.keys() == {"training", "host", "device"}
+    for kind in ("host", "device"):
+        ratio = rates[kind][0] / rates["training"][0]
+        assert figure["times_training"][kind][0] == pytest.approx(ratio, abs=0.01)
+    assert len(feeding.rows({"audio_mlp": figure})) == 2
 
 
 def traced(system):
@@ -245,3 +305,43 @@ def test_plain_layouts_are_the_modules(plain, module, channels):
     ours, theirs = (jax.jit(layer.apply)(variables, x) for layer in (module, plain))
     for a, b in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_a_prediction_is_timed_beside_the_twins():
+    pytest.importorskip("torch")
+    from benchmarks import peers
+
+    figure = latency.compared("audio_lstm", peers, ["torch"], rounds=2, count=1)
+    own, theirs = (figure["milliseconds"][name] for name in ("fdigits", "torch"))
+    ratios = [round(b / a, 3) for a, b in zip(own, theirs, strict=True)]
+    assert figure["best_peer_takes"] == ratios and min(own) > 0
+    assert len(latency.rows({"audio_lstm": figure})) == 1
+
+
+def test_calls_give_probabilities():
+    pytest.importorskip("torch")
+    from benchmarks import peers
+
+    for call in latency.calls("picture", peers, ["torch"]).values():
+        p_BxV = call()
+        assert p_BxV.shape == (1, 10)
+        np.testing.assert_allclose(p_BxV.sum(), 1, rtol=1e-5)
+
+
+def test_the_twin_of_the_ear_hears_what_the_ear_hears():
+    torch = pytest.importorskip("torch")
+    from benchmarks import twins
+    from fdigits import trained
+    from fdigits.models import ears
+
+    shipped = trained.shipped()
+    twin = twins.expert(shipped.config.model, "word").eval()
+    own = [shipped.params["word_encoder"], shipped.params["word_head"]]
+    assert sum(p.numel() for p in twin.parameters()) == sum(x.size for x in jax.tree.leaves(own))
+    word = np.random.default_rng(0).normal(0, 0.1, (2, 10_000)).astype(np.float32)
+    ear, given = twin.encoder, torch.tensor(word)
+    again = (given[:, ear.places] * ear.weights).sum(2).numpy()
+    heard = np.asarray(jax.jit(ears.heard_again)(word)).reshape(5, 2, -1)[1:]
+    np.testing.assert_allclose(again.swapaxes(0, 1), heard, atol=1e-3)
+    cepstra = jax.jit(ears.cepstra)(word)
+    np.testing.assert_allclose(ear.cepstra(given).numpy(), cepstra, atol=1e-3)

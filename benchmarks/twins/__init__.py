@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.twins.classifiers import Classifier, FusionNet, HybridNet, LateFusion
+from benchmarks.twins.ears import WordEncoder
 from benchmarks.twins.encoders import (
     Conv1DEncoder,
     ConvEncoder,
@@ -22,8 +23,19 @@ from benchmarks.twins.encoders import (
 )
 from benchmarks.twins.frames import CODERS, FramesEncoder, WholeAutoencoder
 from benchmarks.twins.vae import VAE
+from fdigits.data.corpus import MODALITIES
 
 Loss = Callable[[Tensor, dict[str, Tensor]], Tensor]  # of a net's output and a batch
+
+
+def expert(model: ConfigDict, reads: str) -> nn.Module:
+    """The twin, in use, of what reads "image" or "word" of the model `experts`."""
+    filters = tuple(model.filters)
+    if reads == "word":
+        ear = WordEncoder(filters, MODALITIES["word"].shape[0])
+        return Classifier("word", ear, head(2 * filters[-1]))
+    net = ConvEncoder((28, 28), filters, model.width, model.dropout)
+    return Classifier("image", net, head(model.width))
 
 
 def make(model: ConfigDict) -> nn.Module:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jax import Array
     from jax.sharding import Mesh
 
+LIGHT = 1 << 24  # bytes of arrays below which loading TensorFlow takes longer than it saves
 Arrays = dict[str, np.ndarray]
 Batches = dict[str, "Array"]  # over devices
 
@@ -162,7 +163,8 @@ def known(rows: Arrays, arrays: Mapping) -> Arrays:
 def make_feeder(
     kind: str, arrays: Mapping[str, np.ndarray], mesh: "Mesh | None" = None
 ) -> DeviceFeeder | HostFeeder:
-    """`host` (tf.data) or `device`; `auto` is `device` on accelerators or without TensorFlow.
+    """`host` (tf.data) or `device`, the same batches; `auto` is `host` on CPUs, where TensorFlow is
+    installed and the arrays are not `LIGHT`.
 
     Args:
       mesh: the devices that share each batch; None = this process's first.
@@ -175,7 +177,9 @@ def make_feeder(
     from fdigits.config import choose
 
     if kind == "auto":
+        heavy = sum(array.nbytes for array in arrays.values()) >= LIGHT
         on_cpu = jax.default_backend() == "cpu"
-        kind = "host" if on_cpu and importlib.util.find_spec("tensorflow") else "device"
+        tensorflow = importlib.util.find_spec("tensorflow")
+        kind = "host" if heavy and on_cpu and tensorflow else "device"
     made = choose(kind, {"host": HostFeeder, "device": DeviceFeeder}, "data.feeder")
     return made(arrays, mesh or devices.one())

@@ -103,6 +103,13 @@ def test_means_are_standardised_over_the_training_part(corpora):
     np.testing.assert_allclose(found.std(0), 1, atol=1e-4)
 
 
+def test_small_arrays_are_fed_without_tensorflow():
+    small = {"image": np.zeros((4, 28, 28, 1), np.uint8)}
+    large = {"image": np.zeros((pipeline.LIGHT // 784 + 1, 28, 28, 1), np.uint8)}
+    assert isinstance(pipeline.make_feeder("auto", small), pipeline.DeviceFeeder)
+    assert isinstance(pipeline.make_feeder("auto", large), pipeline.HostFeeder)
+
+
 def test_an_unknown_feeder_is_told():
     with pytest.raises(UserError, match="did you mean 'device'"):
         pipeline.make_feeder("devise", {})
