@@ -7,15 +7,18 @@ Several seeds: --seeds=0,1,2. As one of several processes: docs/scaling.md.
 
 import os
 import warnings
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow only feeds; this says so quietly
 
+from fdigits.errors import UserError, exit_cleanly  # first: it listens to Ctrl-C
+
+# isort: split
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from fdigits.config import XLA_CACHE, parse_flags
-from fdigits.errors import UserError, exit_cleanly
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, e.g. configs/hybrid.py")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where it goes; default runs/<config name>")
@@ -39,26 +42,38 @@ def main(arguments: list[str]) -> None:
     from fdigits import devices
     from fdigits.console import console
     from fdigits.files import path_of
+
+    jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    config, seeds = CONFIG.value, _seeds(SEEDS.value)
+    workdir = path_of(WORKDIR.value or f"runs/{config.name}")
+    if "space" in config or "cells" in config:
+        if seeds or COORDINATOR.value:
+            raise UserError(
+                "a study or search has seeds of its own, and several processes share its runs "
+                "without --coordinator: start the same command as often"
+            )
+        _many_runs(config, workdir)
+        return
     from fdigits.run import run, run_seeds
 
     devices.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
     console.quiet = not devices.is_first()
-    jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    config = CONFIG.value
-    workdir = path_of(WORKDIR.value or f"runs/{config.name}")
+    if seeds:
+        run_seeds(config, workdir, seeds)
+    else:
+        run(config, workdir)
+
+
+def _many_runs(config: ConfigDict, workdir: Path) -> None:
     if "space" in config:
         from fdigits.search import search  # needs Optuna
 
         search(config, workdir)
-    elif "cells" in config:
-        from fdigits.study import run_study  # Matplotlib and SciPy take a second
+    else:
+        from fdigits.study import run_study  # needs SciPy
 
         run_study(config, workdir)
-    elif SEEDS.value:
-        run_seeds(config, workdir, _seeds(SEEDS.value))
-    else:
-        run(config, workdir)
 
 
 def _seeds(words: list[str]) -> list[int]:

@@ -1,10 +1,12 @@
 """Digits that are written and spoken: recognising, relating and generating them."""
 
+import os
 import sys
 
 from fdigits.errors import stop_while_importing
 
-if sys.argv[:1] == ["-m"]:  # `python -m fdigits.…` is about to import that module
+# `python -m fdigits.…` is about to import that module, launch.py all that it needs.
+if sys.argv and (sys.argv[0] == "-m" or os.path.basename(sys.argv[0]) == "launch.py"):
     stop_while_importing()
 
 

@@ -181,11 +181,12 @@ def cells(config: ConfigDict) -> list[Training]:
 
 def _only(config: ConfigDict) -> set[str]:
     """The runs, "image_cnn" or "image_cnn/seed_0", whose cells `config.only` names."""
-    found, seeds = set(), {f"seed_{seed}": f"/seed_{seed}" for seed in config.seeds} | {"": ""}
+    found, seeds = set(), {f"seed_{seed}": f"/seed_{seed}" for seed in config.seeds}
     for wanted in filter(None, config.only.split(",")):
         name, _, seed = wanted.partition("/")
         one = choose(name, dict(config.cells.items()), "only: cell")
-        found.add((one.of.partition("/")[0] or name) + choose(seed, seeds, "only: seed"))
+        whole = one.of.partition("/")[0] or name
+        found.add(whole + (choose(seed, seeds, "only: seed") if seed else ""))
     return found
 
 

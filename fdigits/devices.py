@@ -48,7 +48,9 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
         jax.distributed.initialize(*named)
     except (RuntimeError, ValueError) as error:
         told = str(error).splitlines()[0]
-        raise UserError(f"the other processes cannot be joined ({told})") from error
+        raise UserError(
+            f"the other processes cannot be joined ({told}): docs/scaling.md says how to start them"
+        ) from error
 
 
 def _launched_as_several() -> bool:

@@ -191,9 +191,9 @@ def _train_and_test(
     runs: Sequence[tuple[ConfigDict, Path]], page: bool, after_epoch: AfterEpoch
 ) -> dict[Path, dict]:
     """What `result.json` holds of each, by its workdir."""
-    at_once, results = len(runs) > 1, {}
+    results = {}
     with contextlib.ExitStack() as stack:
-        started = [_start(*one, at_once, stack) for one in runs]
+        started = [_start(*one, stack) for one in runs]
         _fit(started, after_epoch)
     for one in started:
         if not one.training.error:
@@ -205,14 +205,12 @@ def _train_and_test(
     return results
 
 
-def _start(
-    config: ConfigDict, workdir: Path, at_once: bool, stack: contextlib.ExitStack
-) -> _Started:
+def _start(config: ConfigDict, workdir: Path, stack: contextlib.ExitStack) -> _Started:
     """Data, first state or the latest checkpoint's, and what is to be done after each epoch."""
     # Of the code that runs: the tree may move on meanwhile.
     commit, code = provenance.commit(), provenance.code()
     task = tasks.make(config)
-    mesh = devices.one() if at_once else agree(devices.over, config.batch_size)
+    mesh = agree(devices.over, config.batch_size)
     examples = agree(prepared, config, task, workdir)
     agree(_try_out, config, task, examples, workdir)
     agree(_claim, workdir, config, examples, first_only=True)
@@ -223,7 +221,7 @@ def _start(
     sizes = ", ".join(f"{len(split):,} {part}" for part, split in examples.splits.items())
     console.print(
         f"{config.name}: {_parameters(state):,} parameters; {config.data.name}, {sizes}; "
-        f"{provenance.hardware()}" + ("" if at_once else _shared(mesh, config.batch_size))
+        f"{provenance.hardware()}"
     )
     checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir / "checkpoints"))
     # A checkpoint's arrays are read to where the template's lie.
@@ -266,27 +264,51 @@ def _parameters(state: train.TrainState) -> int:
 def _fit(started: Sequence[_Started], after_epoch: AfterEpoch) -> None:
     """Trains what has not ended: at once, or one after another over all devices."""
     trainings = [one.training for one in started]
-    at_once = len(started) > 1 and not trainings[0].task.SEEDED and together.alike(trainings)
-    if len(started) > 1 and not at_once:
-        console.print("these cannot be trained at once: one after another")
-    if at_once:
-        with contextlib.ExitStack() as watches:
-            for number, one in enumerate(started):
-                name = f"seed {one.training.config.seed}  "
-                _watch(one, watches, after_epoch, name=name, bar=not number)
-            together.fit(trainings, devices.over(len(trainings)))
+    if len(started) > 1:
+        if trainings[0].task.SEEDED or not together.alike(trainings):
+            console.print("these cannot be trained at once: one after another")
+        else:
+            _fit_together(started, after_epoch)
     for one in started:
-        if not one.training.ended:
-            with contextlib.ExitStack() as watches:
-                _watch(one, watches, after_epoch)
-                mesh = devices.over(one.training.config.batch_size)
-                agree(train.fit, one.training, mesh)
+        _fit_alone(one, after_epoch)
         progress, config = one.training.progress, one.training.config
         console.print(
-            f"{progress.epoch} of {config.epochs} epochs; the weights of epoch "
+            f"{one.training.error}"
+            if one.training.error
+            else f"{progress.epoch} of {config.epochs} epochs; the weights of epoch "
             f"{progress.best_epoch} are tested, "
             + ("the last" if config.protocol == "paper" else "the best on validation")
         )
+
+
+def _fit_together(started: Sequence[_Started], after_epoch: AfterEpoch) -> None:
+    trainings = [one.training for one in started]
+    mesh = devices.over(len(trainings))
+    console.print(f"{len(trainings)} seeds at once{_sharing(mesh, 'them')}")
+    with contextlib.ExitStack() as watches:
+        for number, one in enumerate(started):
+            name = f"seed {one.training.config.seed}  "
+            _watch(one, watches, after_epoch, name=name, bar=not number)
+        together.fit(trainings, mesh)
+
+
+def _fit_alone(one: _Started, after_epoch: AfterEpoch) -> None:
+    if one.training.ended:
+        return
+    size = one.training.config.batch_size
+    mesh = devices.over(size)
+    if told := _sharing(mesh, f"each batch of {size}"):
+        console.print(told.removeprefix("; "))
+    with contextlib.ExitStack() as watches:
+        _watch(one, watches, after_epoch)
+        agree(train.fit, one.training, mesh)
+
+
+def _sharing(mesh: Mesh, what: str) -> str:
+    """How many devices share something, where there is a choice."""
+    there = len(jax.devices())
+    used = f"{mesh.size} of them share" if mesh.size < there else "all share"
+    return f"; {there} devices, {used} {what}" if there > 1 else ""
 
 
 def _watch(one: _Started, stack: contextlib.ExitStack, after_epoch: AfterEpoch, **how) -> None:
@@ -432,15 +454,6 @@ def _claim(workdir: Path, config: ConfigDict, examples: Examples) -> None:
         write_json(workdir / STATISTICS, examples.statistics)
 
 
-def _shared(mesh: Mesh, batch_size: int) -> str:
-    """How many devices share a batch, where there is a choice."""
-    there = len(jax.devices())
-    if there == 1:
-        return ""
-    used = f"{mesh.size} of them" if mesh.size < there else "all"
-    return f"; {there} devices, {used} share each batch of {batch_size}"
-
-
 def _read_json(file: Path) -> dict:
     try:
         held = json.loads(file.read_text())
@@ -481,8 +494,14 @@ def _show(result: dict, workdir: Path, page: bool) -> None:
     console.print(report.table([result]))
     if not page:
         return
-    libraries = ("matplotlib", "sklearn", "scipy", "PIL")
-    if missing := [name for name in libraries if not importlib.util.find_spec(name)]:
-        console.print(f"no report with figures: {', '.join(missing)} not installed")
+    if told := undrawable():
+        console.print(told)
     else:
         console.print(f"report with figures: {report.write([workdir], workdir)}")
+
+
+def undrawable() -> str:
+    """Why no report can be drawn here, "" if it can."""
+    libraries = ("matplotlib", "sklearn", "scipy", "PIL")
+    missing = [name for name in libraries if not importlib.util.find_spec(name)]
+    return f"no report with figures: {', '.join(missing)} not installed" if missing else ""

@@ -8,11 +8,13 @@ gone on with where its run stands. The score is of the validation part, never of
 
 import contextlib
 import functools
+import gc
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import jax
 from ml_collections import ConfigDict
 
 from fdigits import tasks
@@ -58,7 +60,11 @@ def trained(config: ConfigDict, folder: Path, report: Report) -> float:
     def after_epoch(row: dict) -> None:
         report(row["epoch"], row["validation"][name])
 
-    result = run(config, folder, page=False, after_epoch=after_epoch)
+    try:
+        result = run(config, folder, page=False, after_epoch=after_epoch)
+    finally:
+        jax.clear_caches()  # of functions that no other trial calls
+        gc.collect()
     return result["metrics"]["validation"][name]
 
 

@@ -2,7 +2,8 @@
 
 `python launch.py --config=configs/studies/NAME.py` runs it, or goes on: what is finished is found
 again, by its config and the fingerprints of its data and of the code that computes. To use several
-processes, start the same command as often: no run is done twice.
+processes, start the same command as often: no run is done twice. On an accelerator all seeds of a
+cell are trained at once, where they can be.
 
 A workdir holds `CELL/seed_S/`, what `launch.py --workdir` leaves of each run (without its page,
 which `python -m fdigits.report` draws), `study.json`, written after each run, and at the end the
@@ -38,6 +39,7 @@ import gc
 import os
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -48,10 +50,9 @@ from fdigits.cells import Training, cells
 from fdigits.console import console
 from fdigits.errors import UserError, full
 from fdigits.files import Busy, held, write_json
-from fdigits.measured import DONE, FAILED, FAILURE, RUNNING, State, state, summary
-from fdigits.report import study as page
+from fdigits.measured import DONE, FAILED, FAILURE, MISSING, RUNNING, state, summary
 from fdigits.report import terminal
-from fdigits.run import run
+from fdigits.run import RESULT, at_once, run, run_seeds, undrawable
 
 __all__ = ["STUDY", "cells", "run_study"]
 
@@ -66,18 +67,20 @@ def run_study(config: ConfigDict, workdir: Path) -> dict:
       UserError: some runs failed; they are named, the others are done.
     """
     started, plan = time.time(), cells(config)
-    pending, failed = list(plan), {}
+    pending, failed = groups(plan), {}
     while pending:
-        left = []
-        for one in pending:
-            told = f"{one.folder} ({plan.index(one) + 1} of {len(plan)})"
-            at = _done(one, config, workdir, started, told)
-            if at.status == RUNNING:
-                left.append(one)
-            elif at.status == FAILURE:
-                failed[one.folder] = at.reason
-                console.print(f"{told} failed: {at.reason}")
-        if len(left) == len(pending):
+        left, idle = [], True
+        for group in pending:
+            todo = [one for one in group if _is_wanted(one, config, workdir, started)]
+            if todo:
+                idle = False
+                _train(todo, workdir)
+                _write(config, workdir)
+            states = [(one, state(one, config, workdir)) for one in group]
+            failed |= {one.folder: at.reason for one, at in states if at.status == FAILURE}
+            if again := [one for one, at in states if at.status in (RUNNING, MISSING)]:
+                left.append(again)
+        if left and idle:
             time.sleep(WAIT)
         pending = left
     found = _write(config, workdir)
@@ -88,7 +91,15 @@ def run_study(config: ConfigDict, workdir: Path) -> dict:
     return found
 
 
-def _reasons(failed: dict[str, str]) -> str:
+def groups(plan: Sequence[Training]) -> list[list[Training]]:
+    """The runs that are trained at once: one, and on an accelerator all seeds of a cell."""
+    if not at_once():
+        return [[one] for one in plan]
+    names = dict.fromkeys(one.cell for one in plan)
+    return [[one for one in plan if one.cell == name] for name in names]
+
+
+def _reasons(failed: Mapping[str, str]) -> str:
     """Each reason once, after the runs that it is of."""
     folders: dict[str, list[str]] = {}
     for folder, reason in failed.items():
@@ -96,44 +107,69 @@ def _reasons(failed: dict[str, str]) -> str:
     return "; ".join(f"{', '.join(some)}: {reason}" for reason, some in folders.items())
 
 
-def _done(one: Training, study: ConfigDict, workdir: Path, started: float, told: str) -> State:
-    """How far a run is, after it was trained if it is not finished and nobody is at work on it."""
+def _is_wanted(one: Training, study: ConfigDict, workdir: Path, started: float) -> bool:
+    """Whether a run is to be trained now; where it is not, it says why."""
     at, folder = state(one, study, workdir), workdir / one.folder
     if at.changed and study.changed == "again":
-        console.print(f"{told}: {at.reason.partition(':')[0]}; it is kept as {_put_aside(folder)}")
-    elif at.status == FAILURE and not (folder / FAILED).is_file():
-        return at  # of another config, or changed
-    elif at.status == FAILURE and (folder / FAILED).stat().st_mtime > started:
-        return at  # another process met it meanwhile; one of before is tried again
-    elif at.status == DONE:
-        console.print(f"{told} is finished" + (f"; {at.reason}" if at.reason else ""))
-        return at
-    elif at.status == RUNNING:
-        return at
-    console.print(told)
+        told = at.reason.partition(":")[0]
+        console.print(f"{one.folder}: {told}; it is kept as {_put_aside(folder)}")
+        return True
+    if at.status == FAILURE and _may_be_tried(folder, started):
+        return True
+    if at.status == DONE:
+        console.print(f"{one.folder} is finished" + (f"; {at.reason}" if at.reason else ""))
+    elif at.status == FAILURE:
+        console.print(f"{one.folder} failed: {at.reason}")
+    return at.status == MISSING
+
+
+def _may_be_tried(folder: Path, started: float) -> bool:
+    """Whether a failure is of before this command: not one that another process met meanwhile, nor
+    what no trial can mend, as a folder of another config."""
+    file = folder / FAILED
+    return file.is_file() and file.stat().st_mtime <= started and not (folder / RESULT).exists()
+
+
+def _train(some: Sequence[Training], workdir: Path) -> None:
+    """Trains a run, or several seeds of a cell at once, and one after another if that fails."""
+    first, seeds = some[0], [one.seed for one in some]
+    console.print(", ".join(one.folder for one in some))
     try:
-        run(one.config, folder, page=False)
-        (folder / FAILED).unlink(missing_ok=True)
+        if len(some) > 1:
+            run_seeds(first.config, workdir / first.cell, seeds, page=False)
+        else:
+            run(first.config, workdir / first.folder, page=False)
+        for one in some:
+            (workdir / one.folder / FAILED).unlink(missing_ok=True)
     except Busy:
-        return State(RUNNING)
+        return
     except Exception as error:
         if full(error):  # it would stop the others, too
             raise
-        _tell(error, folder)
+        if len(some) == 1:
+            _tell(error, workdir / first.folder)
+            return
+        console.print(f"{first.cell}: {_reason(error)}; each seed is tried by itself")
     finally:
         jax.clear_caches()  # of functions that no other run calls
         gc.collect()
-    _write(study, workdir)
-    return state(one, study, workdir)
+    if len(some) > 1 and not all((workdir / one.folder / RESULT).exists() for one in some):
+        for one in some:
+            _train([one], workdir)
+
+
+def _reason(error: Exception) -> str:
+    """An error in a line."""
+    line = (str(error).splitlines() or [""])[0]
+    return line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
 
 
 def _tell(error: Exception, folder: Path) -> None:
     """Leaves why a run failed in its folder."""
-    reason = str(error)
     if not isinstance(error, UserError):
         traceback.print_exc()
-        reason = f"{type(error).__name__}: {(reason.splitlines() or [''])[0]}"
-    write_json(folder / FAILED, {"reason": reason})
+    write_json(folder / FAILED, {"reason": _reason(error)})
+    console.print(f"{folder} failed: {_reason(error)}")
 
 
 def _put_aside(folder: Path) -> Path:
@@ -156,7 +192,8 @@ def _write(study: ConfigDict, workdir: Path) -> dict:
 def _show(found: dict, workdir: Path) -> None:
     """The table and the verdicts."""
     metric = found["metrics"][0]
-    table = Table(title=f"{found['title']} ({found['paper']})", title_justify="left")
+    title = (found["title"] or found["name"]) + (f" ({found['paper']})" if found["paper"] else "")
+    table = Table(title=title, title_justify="left")
     for heading in ("cell", "group"):
         table.add_column(heading, overflow="fold")
     for heading in ("seeds", terminal.HEADINGS.get(metric, metric), "95 % interval", "reported"):
@@ -172,4 +209,10 @@ def _show(found: dict, workdir: Path) -> None:
     console.print(table)
     for one in found["claims"]:
         console.print(f"{one['verdict']:<9}  {one['text']}: {one['reason']}")
-    console.print(f"figures: {workdir / STUDY}; report: {page.write(workdir)}")
+    console.print(f"figures: {workdir / STUDY}")
+    if told := undrawable():
+        console.print(told)
+        return
+    from fdigits.report import study as page  # needs Matplotlib
+
+    console.print(f"report with figures: {page.write(workdir)}")

@@ -5,7 +5,6 @@ States, orders and what differs among arrays are stacked, `[S, ...]`, and lie ov
 `vmap` makes of the loop's functions those of all.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -65,25 +64,23 @@ def fit(trainings: Sequence[Training], mesh: Mesh) -> None:
             compiled.add(train.steps_of(each[0]))
             for number in active:
                 collected[number].append(each[number])
-                with _ending(trainings[number]) as one:
-                    train.note(one, each[number], int(steps[number]), seconds if counted else None)
+                told = each[number], int(steps[number]), seconds if counted else None
+                _unless_ended(train.note, trainings[number], *told)
         outputs = _evaluated(evaluate_chunk, states, held_out, own, shared, mesh)
         seconds = (time.monotonic() - began) / len(active)
         for number in active:
-            with _ending(trainings[number]) as one:
-                moved = _at(states, number)
-                train.close(one, moved, collected[number], outputs[number], seconds)
+            found = _at(states, number), collected[number], outputs[number]
+            _unless_ended(train.close, trainings[number], *found, seconds)
         plateau = _stacked([one.state.plateau for one in trainings], mesh)
         states = states.replace(plateau=plateau)
 
 
-@contextlib.contextmanager
-def _ending(training: Training) -> Iterator[Training]:
-    """The first error of its bodies ends the training, and the others go on."""
+def _unless_ended(action: Callable, training: Training, *arguments) -> None:
+    """`action(training, *arguments)`, whose error ends the training, and the others go on."""
+    if training.error:
+        return
     try:
-        if training.error:
-            raise training.error
-        yield training
+        action(training, *arguments)
     except UserError as error:
         training.error = error
 

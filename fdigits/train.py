@@ -128,7 +128,7 @@ def create_state(task, config: ConfigDict, batch: Mapping, steps_per_epoch: int)
         params=params,
         batch_stats=variables.get("batch_stats", {}),
         opt_state={
-            name: optimizers[name].init(parted(params, player.modules, config.frozen)[0])
+            name: jax.jit(optimizers[name].init)(parted(params, player.modules, config.frozen)[0])
             for name, player in task.players.items()
         },
         plateau=optim.make_plateau(config.plateau).init({}),

@@ -10,7 +10,7 @@ from hypothesis import settings
 # Workers, and the commands that tests start, compile a function once between them.
 XLA_CACHE = Path("~/.cache/fdigits/xla").expanduser()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(XLA_CACHE))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 # What a developer has of TensorFlow Datasets takes no part.
 os.environ["TFDS_DATA_DIR"] = str(Path(__file__).with_name("no_tfds"))
 
@@ -33,6 +33,21 @@ def faults_show(monkeypatch):
         raise error
 
     monkeypatch.setattr("fdigits.report.page.unable", fail)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def maps_in_this_process():
+    """t-SNE without a process of its own, which takes two seconds to start for each map; the
+    commands start it, and report/test_embeddings.py proves that it gives the same."""
+
+    def plane(points_KxD, seed):
+        from fdigits.report import tsne
+
+        return tsne.plane(points_KxD, seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fdigits.report.embeddings._apart", plane)
+        yield
 
 
 @pytest.fixture

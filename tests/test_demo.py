@@ -3,7 +3,6 @@
 import itertools
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from fdigits import demo, tasks
 from fdigits.data.corpora import bundled
 from fdigits.errors import UserError
 from fdigits.tasks.task import blank_batch
+from tests.browsers import chromium
 from tests.test_systems import short
 
 ROOT = Path(__file__).parents[1]
@@ -130,18 +130,7 @@ def served(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(served):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: '.[browser]'")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no chromium and chromedriver to look at the page with")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1280,1300"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    started = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield started
-    started.quit()
+    yield from chromium()
 
 
 def wait(function, seconds=30):

@@ -16,7 +16,7 @@ from fdigits import devices
 from fdigits.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-TOLERANCE = 1e-4  # of losses, scores and weights after 20 steps, relative and absolute
+LOSSES, OTHERS = 1e-5, 1e-4  # tolerance, relative and absolute, of losses; of scores and weights
 
 
 def start(out: Path, *arguments: str, count: int = 1) -> subprocess.Popen:
@@ -47,11 +47,11 @@ def told(tmp_path_factory) -> dict:
 
 def assert_close(ours: dict, theirs: dict) -> None:
     for name in ("logits", "weights"):
-        np.testing.assert_allclose(ours[name], theirs[name], rtol=TOLERANCE, atol=TOLERANCE)
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=OTHERS, atol=OTHERS)
     assert len(ours["history"]) == len(theirs["history"]) == 2
     for row, other in zip(ours["history"], theirs["history"], strict=True):
         for part in ("train", "validation"):
-            assert row[part] == pytest.approx(other[part], rel=TOLERANCE, abs=TOLERANCE)
+            assert row[part] == pytest.approx(other[part], rel=LOSSES, abs=LOSSES)
 
 
 @pytest.mark.parametrize("other", ["2", "8", "1 then 8", "8 then 1", "beside another"])
@@ -65,9 +65,7 @@ def test_several_devices_and_changes_of_their_number_train_the_same(told, other)
 def test_two_processes_train_as_one_and_one_goes_on_from_their_checkpoint(told, tmp_path):
     from tests.many_devices import Loop
 
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
+    port = free_port()
     finish(*(start(tmp_path, port, str(process)) for process in range(2)))
     theirs = json.loads((tmp_path / "told.json").read_text())
     for feeder in ("device", "host"):
@@ -76,6 +74,54 @@ def test_two_processes_train_as_one_and_one_goes_on_from_their_checkpoint(told, 
     loop.fit(tmp_path / "device")  # nothing is left to do
     assert loop.progress.epoch == 2
     assert_close(loop.told(), theirs["device"])
+
+
+def launched(port: str, *flags: str) -> list[subprocess.CompletedProcess]:
+    """A run by two processes, as a person starts them."""
+    small = ["--config=configs/audio.py", "--config.data.limit=100", "--config.epochs=2"]
+    small += ["--config.batch_size=20", "--config.chunk=5", *flags]
+    joined = [f"--coordinator=localhost:{port}", "--processes=2"] if port else []
+    started = [
+        subprocess.Popen(
+            [sys.executable, "launch.py", *small, *joined, *([f"--process={i}"] if port else [])],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2 if port else 1)
+    ]
+    told = [process.communicate(timeout=500) for process in started]
+    return [
+        subprocess.CompletedProcess([], process.returncode, *both)
+        for process, both in zip(started, told, strict=True)
+    ]
+
+
+@pytest.mark.slow
+def test_two_processes_leave_the_run_of_one_and_tell_once(tmp_path):
+    """Whether they train, find it finished, or are refused."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert launched("", f"--workdir={one}")[0].returncode == 0
+    for words in ("the weights of epoch 2 are tested", "is finished"):
+        first, second = launched(free_port(), f"--workdir={two}")
+        assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+        assert words in first.stdout and "AudioNet_CNN" in first.stdout
+        assert not [line for line in second.stdout.splitlines() if "Gloo" not in line]
+    names = [{str(x.relative_to(at)) for x in at.glob("*.*")} for at in (one, two)]
+    assert names[0] == names[1] and "report.html" in names[0]
+    ours, theirs = (np.load(at / "predictions.npz") for at in (two, one))
+    np.testing.assert_array_equal(ours["id"], theirs["id"])
+    np.testing.assert_allclose(ours["logits"], theirs["logits"], rtol=OTHERS, atol=OTHERS)
+    first, second = launched(free_port(), f"--workdir={two}", "--config.seed=4")
+    assert first.returncode == second.returncode == 2
+    assert "seed: 0 there, 4 here" in first.stderr and "error" not in second.stderr
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return str(free.getsockname()[1])
 
 
 def test_as_many_devices_share_a_batch_as_divide_it(monkeypatch):

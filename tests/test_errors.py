@@ -9,6 +9,7 @@ import pytest
 
 from fdigits import errors
 
+ROOT = Path(__file__).parents[1]
 ENDLESS = """
 from fdigits.errors import exit_cleanly
 
@@ -110,12 +111,16 @@ def test_ctrl_c_ends_a_command_in_one_line(work):
     assert (done.returncode, done.stderr) == (130, f"{errors.STOPPED}\n")
 
 
-def test_ctrl_c_while_a_command_imports_is_one_line_too(tmp_path):
+@pytest.mark.parametrize(
+    ("imported", "arguments"),
+    [("jax", ["-m", "fdigits.predict", "--picture", "7.png"]), ("absl", [str(ROOT / "launch.py")])],
+)
+def test_ctrl_c_while_a_command_imports_is_one_line_too(tmp_path, imported, arguments):
     """JAX makes another error of it, or lets it through as a trace."""
     slow = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise ImportError"
-    (tmp_path / "jax.py").write_text(slow)
-    paths = os.pathsep.join([str(tmp_path), str(Path(errors.__file__).parents[1])])
-    command = [sys.executable, "-m", "fdigits.predict", "--picture", "7.png"]
+    (tmp_path / f"{imported}.py").write_text(slow)
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, *arguments]
     environment = os.environ | {"PYTHONPATH": paths}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (130, f"{errors.STOPPED}\n")

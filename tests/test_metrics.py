@@ -6,7 +6,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from fdigits.metrics import classification
 
 
-@given(st.integers(0, 1000), st.integers(1, 40))
+@given(st.integers(0, 1000), st.sampled_from([1, 2, 9, 40]))  # each size is a compilation
 def test_metrics_equal_scikit_learns(seed, n):
     rng = np.random.default_rng(seed)
     label = rng.integers(0, 10, n).astype(np.int32)

@@ -43,6 +43,7 @@ def hybrid(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("hybrid")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "write", lambda *args: "none")
+        patch.setattr("fdigits.explain.make", lambda *args: {})
         run(short("hybrid", epochs=3, data__limit=0, batch_size=32), workdir)
     return workdir
 

@@ -3,8 +3,10 @@
 import argparse
 import ast
 import dataclasses
+import functools
 import importlib.metadata
 import itertools
+import operator
 import re
 import shlex
 import subprocess
@@ -107,7 +109,11 @@ def test_rooms_import_only_downward():
     assert not wrong
 
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "fdigits/pretrained/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "results").glob("*/README.md")),
+]
 NEW = {"configs/dense.py", "fdigits/data/corpora/my_pictures.py"}  # which the tutorial makes
 
 
@@ -116,13 +122,22 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """Those in blocks, a line each, and those within sentences, without comments and "[...]"."""
+    """Those in blocks, a line each, and those within sentences, without comments and "[...]", but
+    with each "[,OPTION]" in turn."""
     prose = re.sub(r"^```.+?^```", "", page.read_text(), flags=re.M | re.S)
     found = re.findall(r"`((?:python|pip) [^`]+)`", prose)
     found += [line for block in blocks(page, "bash") for line in block.splitlines()]
     single = [part.strip() for line in found for part in line.split("&&")]
     bare = [re.sub(r"\[(?:RUN|--)[^]]*\]|#.*", "", " ".join(line.split())) for line in single]
-    return [line.strip() for line in bare if line.strip() and "…" not in line]
+    each = [variant for line in bare for variant in with_options(line)]
+    return [line.strip() for line in each if line.strip() and "…" not in line]
+
+
+def with_options(line: str) -> list[str]:
+    """Without its "[,OPTION]", and with each alone."""
+    options = re.findall(r"\[(,[^]]*)\]", line)
+    shown = ["", *options]
+    return [re.sub(r"\[(,[^]]*)\]", lambda m, one=one: one * (m[1] == one), line) for one in shown]
 
 
 COMMANDS = sorted({line for page in PAGES for line in commands(page)})
@@ -131,6 +146,18 @@ TUTORIAL = blocks(ROOT / "docs" / "tutorial.md", "python")
 
 class Parsed(BaseException):
     """A command's arguments were accepted."""
+
+
+def field(config, name: str):
+    """That of "data.split", say."""
+    return functools.reduce(operator.getitem, name.split("."), config)
+
+
+def has(config, name: str) -> bool:
+    try:
+        return field(config, name) is not None
+    except (KeyError, AttributeError):
+        return False
 
 
 def config_of(place: str):
@@ -165,7 +192,12 @@ def tutorial(tmp_path, monkeypatch) -> types.SimpleNamespace:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_of_readme_and_docs_are_accepted(command, tutorial, monkeypatch):
     """Each is read as far as its arguments; what they do is tested elsewhere."""
-    first, *rest = [word for word in shlex.split(command) if not word.startswith(("<", "["))]
+    words = [word for word in shlex.split(command) if not word.startswith(("<", "["))]
+    while re.match(
+        r"srun$|mpirun$|-\w$|\d+$|--ntasks|[A-Z_]+=", words[0]
+    ):  # who starts it, and how
+        words.pop(0)
+    first, *rest = words
     if first == "pip":
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         for word in (word for word in rest if not word.startswith("-")):
@@ -175,8 +207,9 @@ def test_commands_of_readme_and_docs_are_accepted(command, tutorial, monkeypatch
     elif rest[:1] == ["launch.py"]:
         (place, *overrides) = rest[1:]
         config = config_of(place.removeprefix("--config="))
-        for name, _ in (word.removeprefix("--config.").split("=") for word in overrides):
-            assert name in config
+        flags = re.findall(r'DEFINE_\w+\(\s*"(\w+)"', (ROOT / "launch.py").read_text())
+        for name, _ in (word.removeprefix("--").split("=") for word in overrides):
+            assert name in flags or field(config, name.removeprefix("config.")) is not None
     elif rest[:2] == ["-m", "tests.models.torch_twins"]:  # needs PyTorch
         assert (ROOT / "tests/models/torch_twins.py").is_file()
     elif rest[:2] != ["-m", "venv"] and first.startswith("python"):
@@ -216,7 +249,16 @@ def test_the_table_of_systems_names_configs_that_load():
                 config_of(bare.rstrip(":") + (f",{option}" if option else ""))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_flags_that_a_page_names_are_fields(page):
+    """Those in sentences too; of a run's, a study's or a search's config."""
+    files = ("strangers", "studies/r0_table7", "searches/tune")
+    known = [config_of(f"configs/{file}.py") for file in files]
+    for name in re.findall(r"--config\.([\w.]*\w)", page.read_text()):
+        assert any(has(config, name) for config in known), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_a_page_names_are_there(page):
     text = page.read_text()
     named = re.findall(r"\b(?:docs|configs|fdigits|tests|benchmarks|results)/[\w./-]*\w", text)

@@ -222,9 +222,8 @@ def runs(monkeypatch) -> Runs:
     made = Runs()
     monkeypatch.setattr(study, "run", made)
     monkeypatch.setattr(study, "WAIT", 0.01)
-    monkeypatch.setattr(
-        study.page, "write", lambda folder: folder
-    )  # tests/report/test_study_page.py
+    # The page has tests of its own: tests/report/test_study_page.py.
+    monkeypatch.setattr("fdigits.report.study.write", lambda folder: folder)
     return made
 
 
@@ -322,9 +321,28 @@ def test_a_run_in_another_process_is_waited_for(runs, tmp_path, monkeypatch):
 
 def test_a_run_that_began_elsewhere_meanwhile_is_left_to_it(runs, tmp_path):
     runs.fails = {"a/seed_0": Busy("another run is at work")}
-    one, config = cells.training(tiny(), "a", 0), tiny()
-    assert study._done(one, config, tmp_path, time.time(), "").status == "running"
+    study._train([cells.training(tiny(), "a", 0)], tmp_path)
     assert not list(tmp_path.rglob("failed.json"))
+
+
+def test_an_accelerator_has_all_seeds_of_a_cell_at_once(runs, tmp_path, monkeypatch):
+    """And each by itself where that fails."""
+    together = []
+
+    def run_seeds(config, folder, seeds, page):
+        together.append((folder.name, list(seeds)))
+        if folder.name == "b":
+            raise MemoryError("too much at once")
+        for seed in seeds:
+            one = cells.training(tiny(), folder.name, seed)
+            runs(one.config, folder / f"seed_{seed}", page)
+
+    monkeypatch.setattr(study, "at_once", lambda: True)
+    monkeypatch.setattr(study, "run_seeds", run_seeds)
+    found = study.run_study(tiny(), tmp_path)
+    assert together == [("a", [0, 1]), ("b", [0, 1])]
+    assert runs.done == ["a/seed_0", "a/seed_1", "b/seed_0", "b/seed_1"]
+    assert [one["done"] for one in found["cells"]] == [2, 2]
 
 
 def test_a_folder_of_another_config_is_named_and_left(runs, tmp_path):

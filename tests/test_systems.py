@@ -23,6 +23,12 @@ def no_report(monkeypatch):
     monkeypatch.setattr("fdigits.report.write", lambda runs, out: out)
 
 
+@pytest.fixture
+def no_maps(monkeypatch, no_report):
+    """Grad-CAM, which runs without a page compile for it alone."""
+    monkeypatch.setattr("fdigits.explain.make", lambda *args: {})
+
+
 def short(name, arg="", **fields):
     config = get_config(name, arg)
     config.update_from_flattened_dict(SHORT | {k.replace("__", "."): v for k, v in fields.items()})
@@ -41,7 +47,7 @@ def as_by_earlier_code(workdir):
 
 
 @pytest.mark.slow
-def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_report):
+def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_maps):
     config = short("conv1d_fusion", optimizer__learning_rate=0.0)  # so that all weights stay
     result = run(config, tmp_path)
     assert result["modalities"] == ["image", "audio"]
@@ -63,7 +69,7 @@ def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_repor
         run(config, tmp_path)
 
 
-def test_a_start_of_another_shape_is_told_before_the_workdir_is_taken(tmp_path, no_report):
+def test_a_start_of_another_shape_is_told_before_the_workdir_is_taken(tmp_path, no_maps):
     config = short("conv1d_fusion")
     with config.unlocked():
         config.stages.image.model.width = 16
@@ -113,7 +119,7 @@ def test_augmented_pictures_need_pictures_alone(tmp_path):
         load_splits(resolved(config), ("image", "audio"), tmp_path)
 
 
-def test_a_run_of_earlier_code_is_this_one(tmp_path, no_report):
+def test_a_run_of_earlier_code_is_this_one(tmp_path, no_maps):
     """Old words are the new ones, and a field that is absent has its default."""
     config = short("image")
     result = run(config, tmp_path)
@@ -131,7 +137,7 @@ def test_a_run_of_earlier_code_is_this_one(tmp_path, no_report):
         run(short("image", model__hidden=(64,)), tmp_path)
 
 
-def test_a_first_epoch_that_is_lost_leaves_the_workdir_free(tmp_path, no_report):
+def test_a_first_epoch_that_is_lost_leaves_the_workdir_free(tmp_path, no_maps):
     """Of a run of stages, the next start keeps what the earlier ones learnt."""
     with pytest.raises(UserError, match=r"no epoch was done: lower .*, and start again"):
         run(short("audio_mlp", optimizer__learning_rate=1e30), tmp_path)
@@ -145,7 +151,7 @@ def test_a_first_epoch_that_is_lost_leaves_the_workdir_free(tmp_path, no_report)
             (tmp_path / name).unlink()
 
 
-def test_weights_of_another_model_are_told(tmp_path, no_report):
+def test_weights_of_another_model_are_told(tmp_path, no_maps):
     run(short("image"), tmp_path)
     held = json.loads((tmp_path / "config.json").read_text())
     held["model"]["width"] = 64
@@ -156,7 +162,7 @@ def test_weights_of_another_model_are_told(tmp_path, no_report):
 
 @pytest.mark.parametrize("name", ["audio", "image"])
 def test_a_class_without_a_partner_is_no_matter_to_a_model_of_one_modality(
-    tmp_path, name, no_report, monkeypatch
+    tmp_path, name, no_maps, monkeypatch
 ):
     """The other modality still says which pairs there are."""
     whole = prepare.load("bundled")
@@ -178,13 +184,14 @@ def test_a_model_takes_the_fields_that_it_has(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_pictures_that_an_earlier_stage_draws_join_the_training_part(tmp_path, monkeypatch):
+def test_pictures_that_an_earlier_stage_draws_join_the_training_part(
+    tmp_path, monkeypatch, no_maps
+):
     def generate(self, params, batch_stats, key, label_B):
         noise = jax.random.randint(key, (len(label_B), 28, 28), 0, 20)
         return (noise + 20 * label_B[:, None, None]).astype("uint8")
 
     monkeypatch.setattr(type(tasks.make(short("attention"))), "generate", generate)
-    monkeypatch.setattr("fdigits.report.write", lambda runs, out: out)
     config = short("augmentation", "real=20,generated=0", data__limit=0)
     with config.unlocked():
         config.stages["drawer"] = {"seed": 0}
@@ -249,7 +256,7 @@ def test_a_run_in_half_precision_ends(tmp_path, no_report):
         np.testing.assert_allclose(rows, 1, atol=5e-3)
 
 
-def test_losses_are_the_configs_own(tmp_path, no_report):
+def test_losses_are_the_configs_own(tmp_path, no_maps):
     result = run(short("conv1d_fusion", "modality=audio"), tmp_path)
     last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
     validation = result["metrics"]["validation"]

@@ -48,10 +48,14 @@ def alone(loop: Loop, **what) -> train.Training:
     return training
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_seeds_at_once_are_those_alone(corpora, tmp_path, shared):
+@pytest.mark.parametrize("ahead", [False, True])
+def test_seeds_at_once_are_those_alone(corpora, tmp_path, ahead):
+    """Also where one has an epoch behind it, and arrays of its own, as standardised ones are."""
     each, again = loops(corpora), loops(corpora)
-    if not shared:  # as of what is standardised over the training part
+    if ahead:
+        each[0].config.epochs = 1
+        each[0].fit()
+        each[0].config.epochs = 3
         each[1].arrays = again[1].arrays = {"image": 255 - corpora["image"].x}
     theirs = [alone(loop) for loop in again]
     with contextlib.ExitStack() as stack:
@@ -67,13 +71,17 @@ def test_seeds_at_once_are_those_alone(corpora, tmp_path, shared):
 
 
 def test_one_that_ends_before_its_time_leaves_the_others_alone(corpora):
-    """The first stops early, the second's loss is lost, the third goes on to the end."""
-    each = loops(corpora, seeds=(0, 1, 2), early_stopping=1)
+    """Seed 0 stops early, seed 1's validation is lost, seed 3's first step is, seed 2 goes on."""
+    each = loops(corpora, seeds=(0, 1, 2, 3), early_stopping=1)
+    each[3].state = each[3].state.replace(
+        params=jax.tree.map(lambda x: x * np.nan, each[3].state.params)
+    )
     losing = iter([(0.3, 0.5), (np.nan, 0.6)])
     summaries = [
         staged([0.9, 0.1]),
         lambda *_: dict(zip(("loss", "accuracy"), next(losing), strict=True)),
         staged([0.1, 0.2, 0.3]),
+        staged([]),
     ]
     saved, trainings = [], []
     for seed, (loop, summary) in enumerate(zip(each, summaries, strict=True)):
@@ -83,7 +91,8 @@ def test_one_that_ends_before_its_time_leaves_the_others_alone(corpora):
         )
     together.fit(trainings, devices.one())
     assert sorted(saved) == [(0, 1), (0, 2), (1, 1), (2, 1), (2, 2), (2, 3)]
-    assert "at step 17 " not in str(trainings[1].error) and "epoch 2" in str(trainings[1].error)
+    assert "(epoch 2)" in str(trainings[1].error)
+    assert "at step 1 (epoch 1)" in str(trainings[3].error)
     assert trainings[0].error is None and trainings[2].error is None
     third = loops(corpora, seeds=(2,), early_stopping=1)[0]
     third.stage(staged([0.1, 0.2, 0.3]))

@@ -82,15 +82,19 @@ def project(
     )
 
 
-def _tsne(embedding_KxD: np.ndarray, seed: int) -> np.ndarray:
+def _apart(points_KxD: np.ndarray, seed: int) -> np.ndarray:
     """t-SNE in a process of its own: where Barnes-Hut fails, it takes the whole process along."""
     given = io.BytesIO()
-    np.save(given, _pca(embedding_KxD, seed, WIDTH))
+    np.save(given, points_KxD)
     done = subprocess.run([*TSNE, str(seed)], input=given.getvalue(), capture_output=True)
     if done.returncode:
         *_, last = ["", *done.stderr.decode(errors="replace").splitlines()]
         raise Undrawable(f"t-SNE ended with status {done.returncode} {last}".strip())
-    plane_Kx2 = np.load(io.BytesIO(done.stdout))
+    return np.load(io.BytesIO(done.stdout))
+
+
+def _tsne(embedding_KxD: np.ndarray, seed: int) -> np.ndarray:
+    plane_Kx2 = _apart(_pca(embedding_KxD, seed, WIDTH), seed)
     if not np.isfinite(plane_Kx2).all():
         raise Undrawable("t-SNE found no place for them")
     return plane_Kx2

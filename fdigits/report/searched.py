@@ -8,7 +8,18 @@ import matplotlib
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from fdigits.report.page import Block, Grid, Heading, Items, Note, Picture, markdown, publish, sound
+from fdigits.report.page import (
+    Block,
+    Code,
+    Grid,
+    Heading,
+    Items,
+    Note,
+    Picture,
+    markdown,
+    publish,
+    sound,
+)
 from fdigits.report.style import INK, PALE, RIGHT, STYLE, WRONG
 from fdigits.report.terminal import HEADINGS, shown
 
@@ -47,15 +58,15 @@ def flags(trial: dict) -> str:
 def header(summary: dict) -> list[str]:
     fields = dict.fromkeys(name for trial in summary["trials"] for name in trial["fields"])
     score = f"validation {HEADINGS.get(summary['monitor'], summary['monitor'])}"
-    return ["trial", *fields, score, "epochs done", "seconds", "state"]
+    return ["trial", score, *fields, "epochs done", "seconds", "state"]
 
 
 def cells(summary: dict, trial: dict) -> list[str]:
     seconds = trial["seconds"]
     return [
         str(trial["number"]),
-        *(_value(trial["fields"].get(name, "–")) for name in header(summary)[1:-4]),
         shown(summary["monitor"], trial["score"]),
+        *(_value(trial["fields"].get(name, "–")) for name in header(summary)[2:-3]),
         str(trial["epochs"] or "–"),
         "–" if seconds is None else f"{seconds:,.0f}",
         STATES.get(trial["state"], trial["state"])
@@ -92,7 +103,7 @@ def _best(summary: dict) -> str:
         return "No trial is done."
     score = shown(summary["monitor"], best["score"])
     return (
-        f"Best on validation: trial {best['number']}, {summary['monitor']} {score}: {flags(best)}"
+        f"Best on validation is trial {best['number']}, {summary['monitor']} {score}: {flags(best)}"
     )
 
 
@@ -108,14 +119,16 @@ def write(summary: dict, out: Path) -> Path:
 
 
 def blocks(summary: dict) -> Iterator[Block]:
-    yield Items([_title(summary), _best(summary)])
+    yield Items([_title(summary)])
+    best, _, told = _best(summary).partition(": ")
+    yield Code(best, told) if told else Note(best)
     yield Note(
         "Scores are of the validation part; the test part takes no part in the choice. The best of "
         f"{len(summary['trials'])} looks better on that part than it is: its test figure is in its "
         "run's folder, and other seeds tell what of it is luck."
     )
     done = [trial for trial in summary["trials"] if trial["state"] == "complete"]
-    if done and done[0]["fields"]:
+    if varied(done):
         told = "A dot for each trial that was done, the best filled."
         if importances := summary["importances"]:
             shares = ", ".join(f"{name} {100 * share:.0f}%" for name, share in importances.items())
@@ -127,13 +140,19 @@ def blocks(summary: dict) -> Iterator[Block]:
 
 def _trials(summary: dict) -> Iterator[Grid]:
     last = len(header(summary)) - 1
-    yield Grid(header(summary), [cells(summary, one) for one in ranked(summary)], range(last))
+    yield Grid(header(summary), [cells(summary, one) for one in ranked(summary)], range(1, last))
+
+
+def varied(done: list[dict]) -> list[str]:
+    """The fields of which trials that are done have several values."""
+    names = done[0]["fields"] if done else ()
+    return [name for name in names if len({trial["fields"][name] for trial in done}) > 1]
 
 
 @matplotlib.rc_context(STYLE)
 def slices(summary: dict, done: list[dict]) -> Figure:
     """A panel for each field: its values against the scores."""
-    names, best = list(done[0]["fields"]), ranked(summary)[0]["number"]
+    names, best = varied(done), ranked(summary)[0]["number"]
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(7.2, 2.3 * rows))
@@ -143,16 +162,18 @@ def slices(summary: dict, done: list[dict]) -> Figure:
     for panel in axes.flat[len(names) :]:
         panel.set_axis_off()
     for row in axes:
-        row[0].set_ylabel(header(summary)[-4], color=INK)
+        row[0].set_ylabel(header(summary)[1], color=INK)
     return figure
 
 
 def _slice(axes, name: str, done: list[dict], best: int, times: int) -> None:
     values = [trial["fields"][name] for trial in done]
     numbers = all(type(value) in (int, float) for value in values)
-    few = sorted(set(values), key=lambda value: value if numbers else str(value))
+    few = sorted(set(values), key=lambda value: value if numbers else (len(value), value))
     if not numbers or len(few) <= 6:  # evenly spaced, with their values below
-        axes.set_xticks(range(len(few)), [_value(value) for value in few])
+        ticks = [_value(value).strip("[]") for value in few]
+        long = dict(rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_xticks(range(len(few)), ticks, **long if sum(map(len, ticks)) > 30 else {})
         axes.margins(x=0.15)
         values = [few.index(value) for value in values]
     elif min(few) > 0 and max(few) > 50 * min(few):

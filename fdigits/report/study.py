@@ -223,16 +223,16 @@ def course(lines: dict[str, list[dict]], metric: str) -> Figure:
 
 
 def made(study: dict, folder: Path) -> Iterator[Block]:
-    """The config of each cell, and the command that repeats it."""
-    yield Heading("Each system's config and command")
+    """The command that repeats each cell, and its config where its run is here."""
+    yield Heading("The command that repeats each system")
     for title, cell in titled(study).items():
-        config = f"{cell['config']}" + (f" with {cell['overrides']}" if cell["overrides"] else "")
-        config += f"; it is a stage of {cell['of']}" if cell["of"] else ""
-        yield Code(f"{title}: {config}", cell["command"])
+        stage = f", a stage of {cell['of']}" if cell["of"] else ""
+        yield Code(f"{title}{stage}", cell["command"])
+    yield Heading("All fields of each system's config")
     for title, cell in titled(study).items():
         first = next((folder / run["workdir"] / "config.json" for run in done(cell)), None)
         if first and first.is_file():
-            yield Code(f"{title}: all fields", json.dumps(json.loads(first.read_text()), indent=1))
+            yield Code(title, json.dumps(json.loads(first.read_text()), indent=1))
 
 
 @exit_cleanly

@@ -10,8 +10,8 @@ import numpy as np
 from fdigits.errors import UserError
 from fdigits.report import artifacts, attention, build, comparison, figures, fusion, words
 from fdigits.report.artifacts import Run
-from fdigits.report.page import Block, Heading, Note, Picture
-from fdigits.report.study_tables import done, groups, titled
+from fdigits.report.page import Beside, Block, Heading, Note, Picture, sound
+from fdigits.report.study_tables import done, titled
 from fdigits.report.style import RUNS
 
 CLASSIFYING = ("classify", "recognise")
@@ -27,6 +27,8 @@ class Kept(NamedTuple):
     """What the page reads of a run that is done."""
 
     path: Path
+    title: str  # of its system within the group
+    group: str
     config: dict
     test: dict  # its figures of the test part
     history: figures.History
@@ -40,7 +42,7 @@ def of_runs(study: dict, folder: Path) -> Iterator[Block]:
             if not path.is_dir():
                 continue
             try:
-                kept.setdefault(title, []).append(_read(path))
+                kept.setdefault(title, []).append(_read(path, cell))
             except UserError as error:
                 yield Note(f"{title}: {error}.")
     if not kept:
@@ -49,14 +51,14 @@ def of_runs(study: dict, folder: Path) -> Iterator[Block]:
         return
     yield from curves(kept)
     yield from confusions(kept)
-    alike = [[title for title, cell in titled(study).items() if cell["group"] == group]
-             for group in groups(study)]  # fmt: skip
-    yield from of_one_seed({title: runs[0].path for title, runs in kept.items()}, alike)
+    yield from of_one_seed({title: runs[0] for title, runs in kept.items()})
 
 
-def _read(path: Path) -> Kept:
+def _read(path: Path, cell: dict) -> Kept:
     return Kept(
         path,
+        cell["title"],
+        cell["group"],
         artifacts.read_config(path / "config.json"),
         artifacts.read_result(path / "result.json")["metrics"]["test"],
         artifacts.read_history(path / "metrics.jsonl"),
@@ -64,15 +66,19 @@ def _read(path: Path) -> Kept:
 
 
 def curves(kept: dict[str, list[Kept]]) -> Iterator[Block]:
-    """Learning curves, a figure for each task and loss, and few enough lines in each."""
+    """Learning curves, a figure for each group, task and loss, and few enough lines in each."""
     yield Heading("Learning curves")
-    alike: dict[tuple[str, str], list[str]] = {}
+    alike: dict[tuple[str, str, str], list[str]] = {}
     for title, (first, *_) in kept.items():
-        alike.setdefault((first.config["task"], _loss(first.config)), []).append(title)
-    for (task, loss), titles in alike.items():
-        for start in range(0, len(titles), LINES):
-            some = {title: kept[title] for title in titles[start : start + LINES]}
-            yield _curves(task, loss, some, f"{words.slug(f'{task} {loss}')}_{start // LINES + 1}")
+        key = first.group, first.config["task"], _loss(first.config)
+        alike.setdefault(key, []).append(title)
+    parts = [
+        (key, titles[start : start + LINES])
+        for key, titles in alike.items()
+        for start in range(0, len(titles), LINES)
+    ]
+    for number, ((_, task, loss), titles) in enumerate(parts, 1):
+        yield _curves(task, loss, {title: kept[title] for title in titles}, str(number))
 
 
 def _loss(config: dict) -> str:
@@ -86,8 +92,8 @@ def _curves(task: str, loss: str, kept: dict[str, list[Kept]], tag: str) -> Pict
     means = {title: mean for title, (mean, _, _) in each.items()}
     bands = {title: ends for title, (_, *ends) in each.items() if len(kept[title]) > 1}
     caption = (
-        f"{', '.join(figures.scalars(means))} over epochs, as far as all seeds go: the mean of "
-        "training (dashed) and of validation (solid), in a band that holds each seed's."
+        f"By epoch, as far as all seeds go: {', '.join(figures.scalars(means))}; means of training "
+        "(dashed) and of validation (solid), in a band that holds each seed's."
     )
     figure = partial(figures.curves, means, loss, bands)
     return Picture(f"curves_{tag}", figure, f"Learning curves: {task}", caption, 720)
@@ -95,37 +101,39 @@ def _curves(task: str, loss: str, kept: dict[str, list[Kept]], tag: str) -> Pict
 
 def confusions(kept: dict[str, list[Kept]]) -> Iterator[Block]:
     yield Heading("Confusion matrices over all seeds")
-    for title, runs in kept.items():
-        counts = [np.array(run.test["confusion"]) for run in runs if "confusion" in run.test]
-        if counts:
-            caption = (
-                f"Test items of {len(counts)} seeds, a row per true digit; shade: an error's share "
-                "of its row."
-            )
-            figure, name = partial(figures.confusion, sum(counts)), f"confusion_{words.slug(title)}"
-            yield Picture(name, figure, f"Confusion of {title}", caption, 520)
+    counts = {
+        title: [np.array(run.test["confusion"]) for run in runs if "confusion" in run.test]
+        for title, runs in kept.items()
+    }
+    drawn = [_confusion(title, found) for title, found in counts.items() if found]
+    if drawn:
+        yield Beside([*sound(drawn)])
 
 
-def of_one_seed(paths: dict[str, Path], alike: list[list[str]]) -> Iterator[Block]:
-    """Errors in common, attention, embeddings, drawn digits of the first seed that is done.
+def _confusion(title: str, counts: list[np.ndarray]) -> Picture:
+    told = f"Test items of {len(counts)} seed{'s' * (len(counts) > 1)}, a row per true digit; "
+    caption = f"{told}shade: an error's share of its row."
+    figure, name = partial(figures.confusion, sum(counts)), f"confusion_{words.slug(title)}"
+    return Picture(name, figure, f"Confusion of {title}", caption, 520)
 
-    Args:
-      alike: the systems of each group, which are compared with each other alone.
-    """
+
+def of_one_seed(kept: dict[str, Kept]) -> Iterator[Block]:
+    """Errors in common, attention, embeddings, drawn digits of the first seed that is done."""
     runs = {}
-    for title, path in paths.items():
+    for title, one in kept.items():
         try:
-            runs[title] = artifacts.load(path)
+            runs[title] = artifacts.load(one.path)
         except UserError as error:
             yield Note(f"{title}: {error}.")
     few = dict([*runs.items()][:DRAWN])
     yield from build.samples(few)
-    for number, titles in enumerate(alike):
-        some = {title: run for title, run in runs.items() if title in titles and _scores(run)}
-        for tag, group in enumerate(comparison.same_test(some, apart=True)):
-            if len(group) > 1:
-                yield Heading("Errors in common, of one seed: " + ", ".join(group))
-                yield from comparison.shared_errors(group, f"_{number}_{tag}")
+    for number, group in enumerate(dict.fromkeys(one.group for one in kept.values())):
+        some = {kept[title].title: run for title, run in runs.items()
+                if kept[title].group == group and _scores(run)}  # fmt: skip
+        for tag, alike in enumerate(comparison.same_test(some, apart=True)):
+            if len(alike) > 1:
+                yield Heading(f"Errors in common, of one seed: {group}")
+                yield from comparison.shared_errors(alike, f"_{number}_{tag}")
     scored = {title: run for title, run in few.items() if _scores(run)}
     yield from attention.looks(scored)
     yield from fusion.weights(scored)

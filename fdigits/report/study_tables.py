@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 from fdigits.report import words
@@ -245,18 +246,21 @@ def _run(cell: dict, run: dict, metric: str) -> list[str]:
 
 def _hardware(runs: list[dict]) -> Iterator[str]:
     """Each machine, set of versions and commit, with how many runs are of it."""
-    for name in ("hardware", "versions", "commit"):
-        told = [
-            _versions(run[name]) if name == "versions" else str(run[name])
-            for run in runs
-            if run.get(name)
-        ]
+    for name, words_of in TOLD.items():
+        told = [words_of(run[name]) for run in runs if run.get(name)]
         for one in dict.fromkeys(told):
             yield f"{name}: {one}" + (f" ({told.count(one)} runs)" if len(set(told)) > 1 else "")
 
 
 def _versions(versions: dict[str, str]) -> str:
     return ", ".join(f"{package} {version}" for package, version in versions.items())
+
+
+def _commits(commits: str) -> str:
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", commits)
+
+
+TOLD = {"hardware": str, "versions": _versions, "commit": _commits}
 
 
 def titled(study: dict) -> dict[str, dict]:

@@ -300,36 +300,48 @@ def test_the_judge_is_pytorchs_example():
 
 @pytest.fixture(scope="module")
 def experts():
-    """Experts of two modalities with random weights, and four items."""
+    """What experts of two modalities tell, of random weights and the trust of the start, and of
+    four items."""
     model = classifiers.make(model_of(name="experts", filters=(2, 4), width=8))
     rng = np.random.default_rng(0)
     word = rng.normal(size=(4, 10_000)).astype(np.float32) / 10
     batch = {"image": rng.random((4, 28, 28, 1), np.float32), "word": word}
-    made = model.init(jax.random.key(0), batch, train=False)
-    return model, {name: made[name] for name in ("params", "batch_stats")}, batch
+    variables = parity.variables(model, batch, False)
+
+    @jax.jit
+    def trust():
+        params = model.init(jax.random.key(0), batch, train=False)["params"]
+        return {name: x for name, x in params.items() if name.endswith("_trust")}
+
+    variables["params"] |= trust()
+
+    @functools.partial(jax.jit, static_argnames="train")
+    def logits(variables, batch, train=False):
+        rngs = {"dropout": jax.random.key(1)}
+        told, _ = model.apply(variables, batch, train, rngs=rngs, mutable=["batch_stats"])
+        return told["logits"]
+
+    return logits, variables, batch
 
 
 def test_experts_are_multiplied_and_either_may_be_absent(experts):
-    model, variables, batch = experts
-    both = model.apply(variables, batch, train=False)["logits"]
-    alone = [model.apply(variables, {name: batch[name]}, train=False)["logits"] for name in batch]
+    logits, variables, batch = experts
+    both = logits(variables, batch)
+    alone = [np.asarray(logits(variables, {name: batch[name]})) for name in batch]
     np.testing.assert_allclose(both, alone[0] + alone[1], rtol=1e-5)
     np.testing.assert_allclose(np.exp(alone[0]).sum(-1), 1, rtol=1e-5)  # trust is 1 at the start
 
 
 def test_an_expert_less_trusted_counts_less(experts):
-    model, variables, batch = experts
-    doubted = jax.tree.map(lambda x: x, variables)
-    doubted["params"]["word_trust"] = np.float32(-30)
-    logits = model.apply(doubted, batch, train=False)["logits"]
-    alone = model.apply(variables, {"image": batch["image"]}, train=False)["logits"]
-    np.testing.assert_allclose(logits, alone, atol=1e-5)
+    logits, variables, batch = experts
+    doubted = variables | {"params": variables["params"] | {"word_trust": np.float32(-30)}}
+    alone = logits(variables, {"image": batch["image"]})
+    np.testing.assert_allclose(logits(doubted, batch), alone, atol=1e-5)
 
 
 def test_in_training_each_expert_is_left_out_of_a_third_of_the_items(experts):
-    model, variables, batch = experts
+    logits, variables, batch = experts
     many = {name: np.repeat(x[:1], 300, 0) for name, x in batch.items()}
-    rngs = {"dropout": jax.random.key(1)}
-    logits = model.apply(variables, many, train=True, rngs=rngs)["logits"]
-    _, counts = np.unique(np.round(np.asarray(logits), 4), axis=0, return_counts=True)
+    told = np.asarray(logits(variables, many, train=True))
+    _, counts = np.unique(np.round(told, 4), axis=0, return_counts=True)
     assert len(counts) == 3 and counts.min() > 70

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from ml_collections import ConfigDict
 from fdigits.config import CLASSIFIER
 from fdigits.errors import UserError
 from fdigits.models import classifiers, frames
+from tests.models import parity
 
 KEY = jax.random.key(0)
 LENGTHS = (1, 2, 3, 7)
@@ -20,18 +23,17 @@ def batch(longest=9, lengths=LENGTHS, padding=0.0):
     mask = np.arange(longest) < np.array(lengths)[:, None]
     x[..., -1] = mask
     x[~mask, :-1] = padding
-    return {"frames": jnp.asarray(x)}
+    return {"frames": x}
 
 
 def variables(model, given=None):
-    """As a model starts, but with biases, so that a forgotten one shows."""
-    made = jax.jit(lambda x: model.init(KEY, x, train=False))(given or batch())
-    rng = np.random.default_rng(1)
-    return jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), made)
+    """With biases, so that a forgotten one shows."""
+    return parity.variables(model, given or batch(), False)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def apply(model, variables, given):
-    return jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, given)
+    return model.apply(variables, given, train=False)
 
 
 def classifier(name, **fields):
@@ -76,7 +78,7 @@ def test_parameters_are_as_many_as_counted_by_hand(model, given, expected):
 
 def test_pairs_are_neighbours_and_a_lone_frame_is_doubled():
     x, mask = frames.sound(batch()["frames"])
-    made, real = frames.pairs(x, mask)
+    made, real = map(np.asarray, frames.pairs(x, mask))
     assert made.shape == (4, 9, 26)
     np.testing.assert_array_equal(real.sum(1), [1, 1, 2, 6])
     np.testing.assert_array_equal(made[0, 0], np.tile(x[0, 0], 2))
@@ -94,12 +96,13 @@ def test_the_mean_is_of_the_places_named():
 
 
 def test_all_real_places_are_drawn_alike_and_no_others():
-    mask = jnp.arange(9) < jnp.asarray(LENGTHS)[:, None]
-    place = jnp.broadcast_to(jnp.arange(9.0)[:, None], (4, 9, 1))
-    (drawn,), real = frames.draw(KEY, mask, [place], 7000)
+    mask = np.arange(9) < np.array(LENGTHS)[:, None]
+    place = np.broadcast_to(np.arange(9, dtype=np.float32)[:, None], (4, 9, 1))
+    (drawn,), real = jax.jit(lambda m, x: frames.draw(KEY, m, [x], 7000))(mask, place)
+    drawn = np.asarray(drawn)
     assert real.all()
     for row, length in enumerate(LENGTHS):
-        counts = np.bincount(np.asarray(drawn[row, :, 0], int), minlength=9)
+        counts = np.bincount(drawn[row, :, 0].astype(int), minlength=9)
         np.testing.assert_allclose(counts[:length] / 7000, 1 / length, atol=0.02)
         assert not counts[length:].any()
 
@@ -138,7 +141,8 @@ def dense(params, x, name):
 
 
 def two(params, x):
-    return dense(params, jax.nn.relu(dense(params, x, "Dense_0")), "Dense_1")
+    hidden = dense(params, x, "Dense_0")
+    return dense(params, hidden * (hidden > 0), "Dense_1")
 
 
 def plain(params, given, pool):
@@ -165,8 +169,9 @@ def test_the_chain_and_its_gradient_are_those_of_a_loop(pool):
     def looped(params):
         return (towards * plain(params, given, pool)).sum()
 
-    expected, theirs = jax.value_and_grad(looped)(params)
-    found, ours = jax.jit(jax.value_and_grad(scanned))(params)
+    (expected, theirs), (found, ours) = jax.jit(
+        lambda params: [jax.value_and_grad(f)(params) for f in (looped, scanned)]
+    )(params)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     theirs = flatten_dict(theirs)
     for path, gradient in flatten_dict(ours).items():
@@ -188,12 +193,12 @@ def test_a_mergers_error_is_of_the_true_codes():
 
 def test_reconstructions_and_errors_are_of_the_input():
     given = batch()
-    x, _ = frames.sound(given["frames"])
+    x = np.asarray(frames.sound(given["frames"])[0])
     whole = apply(model := frames.WholeAutoencoder(5), variables(model), given)
     expected = np.square(whole["reconstruction"] - x).mean((1, 2))
     np.testing.assert_allclose(whole["error"], expected, rtol=1e-5)
     pair = apply(model := frames.PairAutoencoder(5), held := variables(model), given)
-    made = two(held["params"]["decoder"], two(held["params"]["encoder"], jnp.tile(x[0, 0], 2)))
+    made = two(held["params"]["decoder"], two(held["params"]["encoder"], np.tile(x[0, 0], 2)))
     np.testing.assert_allclose(pair["reconstruction"][0, 0], made[:13], rtol=1e-4, atol=1e-5)
     error = np.square(made - np.tile(x[0, 0], 2)).mean()
     np.testing.assert_allclose(pair["error"][0], error, rtol=1e-5)
@@ -202,11 +207,11 @@ def test_reconstructions_and_errors_are_of_the_input():
 def test_the_penalty_is_of_all_kernels_but_the_outputs():
     model, given = frames.WholeAutoencoder(5), batch()
     held = variables(model)
-    _, sown = model.apply({"params": held["params"]}, given, train=True, mutable=["losses"])
+    _, sown = jax.jit(lambda v: model.apply(v, given, train=True, mutable=["losses"]))(held)
     layers = flatten_dict(held["params"], is_leaf=lambda _, x: "kernel" in x)
     kernels = [x["kernel"] for path, x in layers.items() if path != ("decoder", "Dense_1")]
     assert len(kernels) == 3
-    expected = 1e-3 * sum(float(jnp.square(k).sum()) for k in kernels)
+    expected = 1e-3 * sum(float(np.square(k).sum()) for k in kernels)
     assert float(sum(jax.tree.leaves(sown["losses"]))) == pytest.approx(expected, rel=1e-5)
 
 
@@ -218,12 +223,12 @@ def test_a_bottleneck_wider_than_the_recording_is_told():
 def test_dropout_and_batchnorm_follow_each_layer():
     """With all dropped but the norm's offset, each layer makes its offset, or 0."""
     dense_encoder = frames.DenseEncoder((6, 4), 0.5, norm=True)
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(64, 3)), jnp.float32)
-    held = dense_encoder.init(KEY, x, train=False)
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    held = jax.jit(lambda x: dense_encoder.init(KEY, x, train=False))(x)
     assert held["params"].keys() == {"Dense_0", "Dense_1", "BatchNorm_0", "BatchNorm_1"}
-    made, _ = dense_encoder.apply(
-        held, x, train=True, rngs={"dropout": KEY}, mutable=["batch_stats"]
-    )
+    rngs, mutable = {"dropout": KEY}, ["batch_stats"]
+    made = jax.jit(lambda v, x: dense_encoder.apply(v, x, True, rngs=rngs, mutable=mutable)[0])
+    made = np.asarray(made(held, x))
     assert 0.35 < float((made == 0).mean()) < 0.65
     kept = np.where(made == 0, np.nan, made) / 2  # of the values dropout keeps, by 1 / (1 - .5)
     assert np.nanmin(kept) < -0.1  # normalised after the ReLU, so not all above 0

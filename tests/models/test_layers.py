@@ -130,11 +130,8 @@ def test_conv_block_is_flax_conv_batchnorm_relu_pool():
 @pytest.mark.parametrize(("rate", "batch"), [(0.25, 7), (0.5, 64), (0.1, 64)])
 def test_dropout_drops_its_rate_and_keeps_the_mean(rate, batch):
     x = np.ones((batch, 3000), np.float32)
-    key = jax.random.key(0)
-    dropout = jax.jit(
-        lambda x: layers.Dropout(rate).apply({}, x, train=True, rngs={"dropout": key})
-    )
-    y = np.asarray(dropout(x))
+    rngs = {"dropout": jax.random.key(0)}
+    y = np.asarray(jax.jit(lambda x: layers.Dropout(rate).apply({}, x, True, rngs=rngs))(x))
     dropped = float((y == 0).mean())
     assert abs(dropped - rate) < 0.01
     assert abs(float(y.mean()) - 1) < 0.02

@@ -10,8 +10,10 @@ from hypothesis.extra import numpy as arrays
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from fdigits.errors import UserError
-from fdigits.report import embeddings
+from fdigits.report import embeddings, tsne
 from fdigits.report.page import Undrawable
+
+APART = embeddings._apart  # as it is outside the tests
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,11 @@ def test_at_most_so_many_items_by_a_fixed_seed():
     rows = embeddings.choose(np.arange(500), most=100)
     assert len(np.unique(rows)) == 100
     np.testing.assert_array_equal(rows, embeddings.choose(np.arange(500), most=100))
+
+
+def test_a_process_of_its_own_changes_no_map():
+    points = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    np.testing.assert_array_equal(APART(points, 3), tsne.plane(points, 3))
 
 
 def test_too_few_items_are_refused():
@@ -113,6 +120,7 @@ def test_few_different_embeddings_are_refused():
 def test_a_t_sne_that_ends_its_process_is_told(monkeypatch):
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
     monkeypatch.setattr(embeddings, "TSNE", (sys.executable, "-c", killed))
+    monkeypatch.setattr(embeddings, "_apart", APART)
     with pytest.raises(Undrawable, match="t-SNE ended with status -11"):
         embeddings.project(np.random.default_rng(0).normal(size=(40, 6)), np.arange(40) % 10)
 

@@ -50,7 +50,7 @@ def test_a_search_has_a_place_too(results):
     page = results.parent / "page.md"
     page.write_text(PLACE + PLACE.replace("one", "grid"))
     studies.main([str(results), str(page)])
-    assert "| 0 | 2 | 97.50 | 2 | 3 | done |" in page.read_text()
+    assert "| 0 | 97.50 | 2 | 2 | 3 | done |" in page.read_text()
     assert "trial 0, accuracy 97.50: --config.epochs='2'" in page.read_text()
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from fdigits.errors import UserError
 from fdigits.report import study
+from tests.browsers import chromium
+from tests.report import test_generate_figures
 
 WRONG = {"image": {1, 2, 3, 4, 5, 6}, "hybrid": {3, 4}, "audio": {5}}
 REASON = "the loss is nan at step 7"
@@ -143,10 +145,12 @@ def test_all_seeds_are_drawn_and_one_of_them_at_length(page):
         "Learning curves: classify",
         "Confusion of Pictures (unseen speakers)",
         "Venn diagram of errors",
-        "Errors of Pictures (paper&#x27;s split)",
+        "Errors of Pictures.",
         "Both (paper&#x27;s split): image encoder",
     ):
         assert title in text, title
+    assert "Errors in common, of one seed: paper&#x27;s split" in text
+    assert "Errors in common, of one seed: unseen" not in text  # one system alone
     assert "Test items of 2 seeds" in text
     assert "python launch.py --workdir=runs/image-speaker" in text
     assert "CPU; made up, 2 cores" in text and "jax 0.10.2" in text
@@ -199,3 +203,41 @@ def test_a_run_that_cannot_be_read_is_a_line_and_the_others_are_drawn(page, tmp_
     assert "image/seed_0/metrics.jsonl line 1 is no epoch" in text
     assert "hybrid/seed_0/predictions.npz cannot be read" in text
     assert "Confusion of Both (paper&#x27;s split)" in text
+
+
+def test_drawn_digits_of_a_generator_are_there(tmp_path):
+    told = made_up(tmp_path)
+    folder = tmp_path / "gan/seed_0"
+    folder.parent.mkdir()
+    test_generate_figures.finished(folder)
+    found = run("image", 0, "gan/seed_0") | {"metrics": {"judged": 0.5, "n": 20}}
+    gan = cell("gan", "GAN", "image", [], "all") | {"runs": [found], "done": 1, "reported": {}}
+    gan |= {"mean": {"judged": 0.5}, "interval": {"judged": None}}
+    told |= dict(cells=[gan], metrics=["judged"], claims=[], comparisons=[])
+    (tmp_path / "study.json").write_text(json.dumps(told))
+    text = study.write(tmp_path).read_text()
+    assert 'alt="GAN: drawn digits"' in text and "Learning curves: gan" in text
+    assert "| GAN | 0.5 | 1 | 20 |" in (tmp_path / "table.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    yield from chromium()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (400, 850)])
+def test_in_a_browser_nothing_sticks_out_and_tables_are_sorted(browser, page, width, height):
+    size = dict(width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page.as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    table = "document.querySelectorAll('table')[0]"
+    column = f"return [...{table}.tBodies[0].rows].map(row => row.cells[0].textContent)"
+    assert browser.execute_script(column) == ["Pictures", "Both", "Sound"]
+    accuracy, system = (f"{table}.tHead.rows[0].cells[{cell}].click();" for cell in (1, 0))
+    assert browser.execute_script(accuracy + column) == ["Both", "Pictures", "Sound"]
+    assert browser.execute_script(accuracy + column) == ["Pictures", "Both", "Sound"]
+    assert browser.execute_script(system + column) == ["Both", "Pictures", "Sound"]
+    assert browser.execute_script(system + column) == ["Sound", "Pictures", "Both"]

@@ -3,20 +3,28 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from fdigits import tasks, train
 from fdigits.config import base
 from fdigits.errors import UserError
 from fdigits.tasks import classify
+from tests.models import parity
 
 SPECTROGRAM = {"model.name": "spectrogram", "model.image": "cnn"}
-LABEL = jnp.asarray([3, 1, 4, 1])
+LABEL = np.array([3, 1, 4, 1])
 
 
 def task_of(**fields):
     config = base("x", "bundled")
     config.update_from_flattened_dict({"model.name": "image", "model.image": "plain"} | fields)
     return tasks.make(config)
+
+
+def drawn(task, batch):
+    """Values for a task's variables, such as a trained one has."""
+    shapes = jax.eval_shape(task.init, jax.random.key(0), batch)
+    return unflatten_dict(parity.draw(shapes, np.random.RandomState(0)), sep="/")
 
 
 def pictures(seed=0):
@@ -36,7 +44,8 @@ def test_augmentation_and_noise_are_of_training_alone():
     clean = plain.inputs(batch)["image"]
     np.testing.assert_array_equal(task.inputs(batch)["image"], clean)
     np.testing.assert_array_equal(plain.inputs(batch, jax.random.key(0))["image"], clean)
-    once, again, other = (task.inputs(batch, jax.random.key(k))["image"] for k in (0, 0, 1))
+    trained = jax.jit(lambda key: task.inputs(batch, key)["image"])
+    once, again, other = (trained(jax.random.key(k)) for k in (0, 0, 1))
     np.testing.assert_array_equal(once, again)
     assert not np.array_equal(once, other) and not np.array_equal(once, clean)
 
@@ -56,8 +65,8 @@ def test_pictures_generated_beforehand_are_not_augmented_again():
 
 
 def test_squared_error_is_of_one_hot_targets():
-    scores = jnp.asarray(np.random.default_rng(0).normal(size=(4, 10)), jnp.float32)
-    expected = np.mean((np.asarray(scores) - np.eye(10)[LABEL]) ** 2)
+    scores = np.random.default_rng(0).normal(size=(4, 10)).astype(np.float32)
+    expected = np.mean((scores - np.eye(10)[LABEL]) ** 2)
     assert classify.squared_error(scores, LABEL) == pytest.approx(expected, rel=1e-6)
 
 
@@ -65,12 +74,12 @@ def test_penalties_of_the_hybrid_are_in_the_loss_and_not_in_its_metric():
     task = task_of(**SPECTROGRAM, **{"model.attention": "hybrid"})
     x = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3), dtype=np.uint8)
     batch = {"spectrogram": x, "label": LABEL}
-    variables = jax.jit(task.init)(jax.random.key(0), batch)
+    variables = drawn(task, batch)
     statistics = variables["batch_stats"]
     loss, (_, told) = jax.jit(task.loss)(variables["params"], statistics, batch, jax.random.key(1))
     encoder = variables["params"]["encoder"]
     kernels = [encoder[f"Dense_{n}"]["kernel"] for n in (0, 1)]
-    penalty = 1e-3 * sum(float(jnp.square(k).sum()) for k in kernels)
+    penalty = 1e-3 * sum(float(np.square(k).sum()) for k in kernels)
     assert float(loss - told["loss"]) == pytest.approx(penalty, rel=1e-4)
 
 
@@ -81,14 +90,14 @@ def test_unknown_choices_name_the_nearest(field, value):
     task = task_of(**{field: value, "augment.strength": 0.5})
     batch = pictures() | {"label": LABEL}
     with pytest.raises(UserError, match=f"{field}.*did you mean"):
-        variables = task.init(jax.random.key(0), batch)
-        task.loss(variables["params"], {}, batch, jax.random.key(0))
+        variables = jax.eval_shape(task.init, jax.random.key(0), batch)
+        jax.eval_shape(task.loss, variables["params"], {}, batch, jax.random.key(0))
 
 
 def spectrograms(size):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (8, size, size, 3), dtype=np.uint8)
-    return {"spectrogram": x, "label": jnp.asarray(rng.integers(0, 10, 8))}
+    return {"spectrogram": x, "label": rng.integers(0, 10, 8)}
 
 
 def cbam(dtype):
@@ -118,10 +127,10 @@ def test_all_in_float16_the_loss_is_lost_as_in_r4(attention):
     task, batch = cbam("float16"), spectrograms(128)
     task.config.model.attention = attention
     task = tasks.make(task.config)
-    variables = jax.jit(task.init)(jax.random.key(0), batch)
-    params = jax.tree.map(lambda x: x.astype(jnp.float16), variables["params"])
+    variables = drawn(task, batch)
+    params = jax.tree.map(lambda x: x.astype(np.float16), variables["params"])
     statistics, tx = variables.get("batch_stats", {}), optax.adam(1e-4, eps=1e-7)
-    state = tx.init(params)
+    state = jax.jit(tx.init)(params)
 
     @jax.jit
     def step(params, statistics, state, key):

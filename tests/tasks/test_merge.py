@@ -34,12 +34,14 @@ def rows(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_few_steps_lower_the_loss(finished, stage):
     losses = [row["train"]["loss"] for row in rows(finished / stage)]
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 def test_the_merger_starts_from_the_pairs_encoder_and_leaves_it(finished):
     pairs, merger = (trained.load(finished / stage) for stage in ("pairs", "merger"))
     jax.tree.map(np.testing.assert_array_equal, pairs.params["encoder"], merger.params["encoder"])
@@ -47,6 +49,7 @@ def test_the_merger_starts_from_the_pairs_encoder_and_leaves_it(finished):
     jax.tree.map(np.testing.assert_array_equal, pairs.params["encoder"], first["encoder"])
 
 
+@pytest.mark.slow
 def test_the_code_is_of_the_frames_alone_and_of_width_32(finished):
     merger, classifier = trained.load(finished / "merger"), trained.load(finished)
     examples = evaluate.again(classifier)
@@ -58,6 +61,7 @@ def test_the_code_is_of_the_frames_alone_and_of_width_32(finished):
     np.testing.assert_array_equal(padded, made)
 
 
+@pytest.mark.slow
 def test_a_step_draws_its_pairs_by_its_key(finished):
     merger = trained.load(finished / "merger")
     batch, loss = evaluate.again(merger).sample(), jax.jit(merger.task.loss)
@@ -72,6 +76,7 @@ def test_killed_in_each_stage_and_started_again_equals_the_unbroken_run(finished
         killed.assert_same(tmp_path / stage, finished / stage)
 
 
+@pytest.mark.slow
 def test_a_recording_is_named_by_all_stages(finished, monkeypatch, capsys):
     recording = str(bundled.FOLDER / bundled.SAMPLES / "7.wav")
     monkeypatch.setattr("sys.argv", ["predict", str(finished), "--recording", recording])

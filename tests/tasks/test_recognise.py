@@ -1,23 +1,25 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from fdigits import tasks
 from fdigits.data import prepare
 from fdigits.errors import UserError
 from fdigits.tasks import recognise
+from tests.models import parity
 from tests.test_systems import short
 
 
 @pytest.fixture(scope="module")
 def image():
-    return jnp.asarray(prepare.load("digits")["image"].x[:32])
+    return prepare.load("digits")["image"].x[:32]
 
 
 def test_what_is_added_holds_no_digit(image):
-    more = np.asarray(recognise._with_nothing("image", image[:16], jax.random.key(0)))
+    added = jax.jit(lambda x, key: recognise._with_nothing("image", x, key))
+    more = np.asarray(added(image[:16], jax.random.key(0)))
     assert more.dtype == np.uint8 and more.shape == (18, 28, 28)
     np.testing.assert_array_equal(more[:16], image[:16])
     assert all((made != image).any((1, 2)).all() for made in more[16:])
@@ -32,12 +34,13 @@ def test_learning_that_there_is_no_digit(image):
     """A few steps on one batch: digits are told better, and what holds none nears one in ten."""
     sizes = dict(model__filters=(4, 8), model__width=16, model__dropout=0.0, augment__strength=0.0)
     task = tasks.make(short("strangers", "picture", **sizes))
-    label = jnp.asarray(prepare.load("digits")["image"].label[:32])
+    label = prepare.load("digits")["image"].label[:32]
     batch, key = {"image": image, "label": label}, jax.random.key(0)
-    state = task.init(key, batch)
+    shapes = jax.eval_shape(task.init, key, batch)
+    state = unflatten_dict(parity.draw(shapes, np.random.RandomState(0)), sep="/")
     params, statistics = state["params"], state["batch_stats"]
     optimizer = optax.adam(1e-2)
-    held = optimizer.init(params)
+    held = jax.jit(optimizer.init)(params)
 
     @jax.jit
     def step(params, statistics, held, key):
