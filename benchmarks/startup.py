@@ -70,17 +70,19 @@ def summed(each: list[dict]) -> dict:
         kind: {phase: [start["phases"][phase][kind] for start in each] for phase in first["phases"]}
         for kind in ("seconds", "cpu")
     }
-    # Of the first chunk's steps one counts.
-    rest = (start["steps"] - 1 for start in each)
-    chunks = lists["seconds"]["first chunk"]
-    late = [chunk * more / (more + 1) for chunk, more in zip(chunks, rest, strict=True)]
-    totals = [sum(phase) for phase in zip(*lists["seconds"].values(), strict=True)]
-    to_first = [round(a - b, 3) for a, b in zip(totals, late, strict=True)]
     return lists | {
-        "to_first_step": to_first,
+        "to_first_step": _to_first_step(lists["seconds"], first["steps"]),
+        "cpu_to_first_step": _to_first_step(lists["cpu"], first["steps"]),
         "steps_of_first_chunk": first["steps"],
         "loaded": first["loaded"],
     }
+
+
+def _to_first_step(phases: dict[str, list[float]], steps: int) -> list[float]:
+    """The sum of the phases of each start; of the first chunk's steps one counts."""
+    totals = map(sum, zip(*phases.values(), strict=True))
+    late = (chunk * (steps - 1) / steps for chunk in phases["first chunk"])
+    return [round(total - more, 3) for total, more in zip(totals, late, strict=True)]
 
 
 def importing(module: str, times: int) -> dict:
@@ -107,8 +109,8 @@ def rows(found: dict[str, dict]) -> list[tuple]:
         for phase, seconds in figure["seconds"].items():
             cpu = figure["cpu"][phase]
             lines.append((f"{name}: {phase}", spread(seconds, 2), spread(cpu, 2), "", busy))
-        total, goal = spread(figure["to_first_step"], 2), GOALS[name]
-        lines.append((f"{name}: to the first step", total, "", f"{goal:g}", busy))
+        totals = (spread(figure[kind], 2) for kind in ("to_first_step", "cpu_to_first_step"))
+        lines.append((f"{name}: to the first step", *totals, f"{GOALS[name]:g}", busy))
     return lines
 
 

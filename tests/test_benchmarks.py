@@ -236,6 +236,13 @@ def test_a_start_is_measured_by_phases():
         assert next(iter(figure["seconds"])) == "imports"
 
 
+def test_of_the_first_chunk_one_step_counts():
+    phases = {"imports": {"seconds": 2.0, "cpu": 1.0}, "first chunk": {"seconds": 5.0, "cpu": 10.0}}
+    figure = startup.summed([{"phases": phases, "steps": 5, "loaded": []}] * 2)
+    assert figure["to_first_step"] == [3.0, 3.0] and figure["cpu_to_first_step"] == [3.0, 3.0]
+    assert figure["seconds"]["imports"] == [2.0, 2.0]
+
+
 def test_predicting_loads_nothing_heavy():
     assert startup.importing("fdigits.predict", 1)["loaded"] == []
 
