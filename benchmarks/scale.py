@@ -190,11 +190,12 @@ def main() -> None:
                 status.update(f"{name} ...")
                 point = {axis: value}
                 found[name] = in_fresh_process(args.system, point, args.rounds, args.seconds)
+                if args.json:
+                    here = sitting.here(seconds=args.seconds)
+                    sitting.join(args.json, {name: found[name]}, here)
     columns = ("point", "steps / s", "items / s", "MiB", "ceiling, GFLOP/s", "% of it", "busy")
     lines = [row(name, figure) for name, figure in found.items()]
     Console().print(sitting.table("scale: median (min–max)", columns, lines))
-    if args.json:
-        sitting.join(args.json, found, sitting.here(seconds=args.seconds))
 
 
 if __name__ == "__main__":
