@@ -1,9 +1,12 @@
-"""The quickest way here to 99 % on MNIST's test part: what benchmarks/epochs.py times.
+"""A quick way to about 99 % on MNIST's test part: what benchmarks/epochs.py times.
 
 python launch.py --config=configs/quick.py --config.data.dir=DATA
 
-ImageNet_CNN with half its channels, large batches and a rate that falls from epoch to epoch; chosen
-on the validation part. No figure of a paper.
+ImageNet_CNN without the last dropout, in large batches, at a rate that falls from epoch to epoch.
+No figure of a paper. Chosen on the validation part's 5,000 pictures (27 November 2026, seed 0; percent
+right after the last epoch, and processor seconds with compiling): 98.92, 72 s. Half the channels,
+3 epochs, a rate of .004 that falls to a fifth: 98.86, 31 s; the same in batches of 64, from .003:
+98.72, 26 s. Two epochs of the width 64, falling to a tenth: 98.74, 35 s.
 """
 
 from fdigits.config import base, parse_arg
@@ -12,11 +15,11 @@ from fdigits.config import base, parse_arg
 def get_config(arg: str = ""):
     choice = parse_arg(arg, data="mnist")
     config = base("quick", choice["data"])
-    config.model.update(name="image", filters=(16, 32), width=64, dropout=0.0)
     config.data.update(split="official", ratio=(55, 5, 1))  # of 60,000: 55,000 and 5,000
-    config.epochs = 3
+    config.model.update(name="image", filters=(32, 64), width=128, dropout=0.0)
+    config.epochs = 4
     config.batch_size = 128
     config.early_stopping = 0
-    config.optimizer.update(learning_rate=4e-3, decay_epochs=1, decay_factor=0.3)
+    config.optimizer.update(learning_rate=3e-3, decay_epochs=1, decay_factor=0.4)
     config.plateau.patience = 0
     return config.lock()
