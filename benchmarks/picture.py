@@ -64,7 +64,7 @@ def dots(axes: Axes, named: Named, values: Callable[[Mapping], list[float]]) -> 
     axes.set_yticks(range(len(rows)), rows)
     for at, told in enumerate(machines):
         axes.plot([], [], "o", color=RUNS[at % len(RUNS)], markersize=4, label=told)
-    axes.legend(loc="best")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     axes.axvline(1, color=PALE, linewidth=1, zorder=0)
 
 
@@ -83,9 +83,7 @@ def draw_steps(axes: Axes, named: Named) -> None:
     goal_marks(axes, steps_goal)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set(
-        title="training steps a second over the best peer that was measured", xlabel="times as many"
-    )
+    axes.set(title="training steps over the best peer that was measured", xlabel="times as many")
 
 
 def draw_latency(axes: Axes, named: Named) -> None:
@@ -116,7 +114,7 @@ def draw_startup(axes: Axes, named: Named) -> None:
             left += length
     names = [f"{name}{' (busy)' if is_busy(figure) else ''}" for name, figure in named]
     axes.set_yticks(range(len(named)), names)
-    axes.legend(loc="best")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     axes.set(title="start of a training, by phases", xlabel="seconds to the end of its first chunk")
 
 
@@ -153,9 +151,9 @@ def picture(files: Sequence[Path]) -> Figure:
     kinds = {kind: found for kind, found in kinds.items() if found}
     if not kinds:
         raise UserError(f"{', '.join(map(str, files))}: no figure that is drawn")
-    heights = [1.2 + 0.17 * len(dict.fromkeys(name for name, _ in x)) for x in kinds.values()]
+    heights = [1.5 + 0.17 * len(dict.fromkeys(name for name, _ in x)) for x in kinds.values()]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.5, sum(heights)))
+        figure = Figure(figsize=(8, sum(heights)))
         panels = figure.subplots(len(kinds), height_ratios=heights, squeeze=False)[:, 0]
         for axes, (kind, found) in zip(panels, kinds.items(), strict=True):
             PANELS[kind](axes, found)
