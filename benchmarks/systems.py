@@ -6,6 +6,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from fdigits.config import choose, stage_config
+from fdigits.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 FUSIONS = ("weighted", "add", "concat", "gated", "low_rank", "cross_attention", "late")
@@ -36,8 +37,19 @@ def load_config(system: str) -> ConfigDict:
       UserError: no such system; names the nearest.
     """
     name, arg, *stage = choose(system, SYSTEMS, "system")
-    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    config = config_of(ROOT / "configs" / f"{name}.py", arg)
+    return stage_config(config, *stage) if stage else config
+
+
+def config_of(file: Path, arg: str = "") -> ConfigDict:
+    """What a config file gives for an argument.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    if not file.is_file():
+        raise UserError(f"there is no config file {file}: see configs/")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    config = module.get_config(arg)
-    return stage_config(config, *stage) if stage else config
+    return module.get_config(arg)

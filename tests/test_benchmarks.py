@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks import epochs, kernels, latency, picture, scale, sitting, startup, steps
 from benchmarks import input as feeding
-from benchmarks import kernels, latency, sitting, startup, steps
-from benchmarks.systems import SYSTEMS, load_config
+from benchmarks.systems import SYSTEMS, config_of, load_config
 from fdigits import tasks
 from fdigits.data.corpus import MODALITIES
 from fdigits.errors import UserError
@@ -345,3 +345,71 @@ def test_the_twin_of_the_ear_hears_what_the_ear_hears():
     np.testing.assert_allclose(again.swapaxes(0, 1), heard, atol=1e-3)
     cepstra = jax.jit(ears.cepstra)(word)
     np.testing.assert_allclose(ear.cepstra(given).numpy(), cepstra, atol=1e-3)
+
+
+def test_seconds_to_the_goal_are_told_apart_from_compiling(monkeypatch):
+    config = load_config("image_cnn")
+    with config.unlocked():
+        config.update(epochs=2, batch_size=20, chunk=2)
+        config.data.limit = 40
+    monkeypatch.setattr(epochs, "GOAL", 0.0)
+    figure = epochs.several(config, seeds=1)
+    assert figure["reached"] == 1 and figure["steps"] == [4]
+    assert len(figure["validation"][0]) == 2
+    assert figure["compiling"][0] > 0 and figure["seconds"][0] > 0
+    assert epochs.row(figure)[0] == "1 of 1"
+
+
+def test_the_quick_recipe_is_trained_on_mnist():
+    config = config_of(ROOT / "configs" / "quick.py")
+    assert config.data.name == "mnist" and config.protocol == "held_out"
+    with pytest.raises(UserError, match="no config file"):
+        config_of(ROOT / "configs" / "quik.py")
+
+
+def test_a_point_of_scale_is_measured_in_a_process_of_its_own():
+    point = {"devices": 2, "batch": 4, "chunk": 2, "width": 0.5}
+    figure = scale.in_fresh_process("audio_mlp", point, 1, 0.01)
+    flops, ceiling = figure["operations_of_a_step"], 1e9 * figure["ceiling_gflops"][0]
+    share = figure["steps_per_second"][0] * flops / ceiling
+    assert figure["batch_size"] == 4 and figure["peak_bytes"] > 2**26
+    assert figure["share_of_ceiling"][0] == pytest.approx(share, rel=0.01, abs=0.001)
+    assert scale.row("audio_mlp", figure)[0] == "audio_mlp"
+
+
+def test_widths_are_of_all_layers():
+    config = scale.config_at("hybrid_cnn", {"width": 2, "batch": 8})
+    own = load_config("hybrid_cnn").model
+    assert config.model.width == 2 * own.width and config.batch_size == 8
+    assert config.model.filters == tuple(2 * n for n in own.filters)
+
+
+def test_operations_are_those_of_the_matrix_products():
+    config = load_config("audio_mlp")
+    chunk = steps.random_chunk(config)
+    shapes = shapes_of(tasks.make(config), steps.batch_at(chunk, 0))["params"]
+    kernels = sum(x.size for x in jax.tree.leaves(shapes) if x.ndim == 2)
+    # forward, and in the gradient of kernels; of what a layer reads, too, but for the first's
+    low, high = (times * config.batch_size * kernels for times in (4, 8))
+    assert low < scale.operations(config, chunk) < high
+
+
+def test_the_picture_has_a_panel_for_each_kind_of_figure(tmp_path):
+    few = {"milliseconds": {"fdigits": [1.0]}, "best_peer_takes": [1.5, 1.2], sitting.BUSY: 0.0}
+    start = {"seconds": {"imports": [1.0], "data": [2.0]}, "to_first_step": [3.0], "loaded": []}
+    here = {"hardware": "CPU; AMD EPYC, 2 cores"}
+    sitting.join(tmp_path / "a.json", {"image_cnn": few, "cold": start | {sitting.BUSY: 1.5}}, here)
+    steps_file = ROOT / "results" / "steps_cpu.json"
+    drawn = picture.picture([steps_file, tmp_path / "a.json"])
+    rows = [[tick.get_text() for tick in axes.get_yticklabels()] for axes in drawn.axes]
+    assert rows[0][::-1] == [*sitting.read(steps_file)]
+    assert rows[1:] == [["image_cnn"], ["cold (busy)"]]
+    sitting.join(tmp_path / "b.json", {"quick": {"accuracy": [1.0]}}, here)
+    with pytest.raises(UserError, match="no figure"):
+        picture.picture([tmp_path / "b.json"])
+
+
+def test_the_best_peer_is_that_of_each_round():
+    figure = {"ratio_of_chunk": {"torch": [2.0, 1.0], "torch_fused": [1.5, 3.0]}}
+    assert picture.over_best(figure) == [1.5, 1.0]
+    assert [picture.steps_goal(name) for name in ("hybrid_lstm", "gan")] == [1.2, None]
