@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
     config, seeds = CONFIG.value, _seeds(SEEDS.value)
     workdir = path_of(WORKDIR.value or f"runs/{config.name}")
     if "space" in config or "cells" in config:
-        if seeds or COORDINATOR.value:
+        if seeds or COORDINATOR.value or PROCESSES.value > 0 or PROCESS.value >= 0:
             raise UserError(
                 "a study or search has seeds of its own, and several processes share its runs "
                 "without --coordinator: start the same command as often"
@@ -66,6 +66,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _many_runs(config: ConfigDict, workdir: Path) -> None:
+    from fdigits.files import check_writable
+
+    check_writable(workdir)
     if "space" in config:
         from fdigits.search import search  # needs Optuna
 
@@ -77,10 +80,11 @@ def _many_runs(config: ConfigDict, workdir: Path) -> None:
 
 
 def _seeds(words: list[str]) -> list[int]:
-    if not all(word.isdecimal() for word in words) or len({*words}) < len(words):
+    found = [int(word) for word in words if word.isdecimal()]
+    if len({*found}) < len(words):
         told = ",".join(words)
         raise UserError(f"--seeds={told}: give different whole numbers from 0 up, as 0,1,2")
-    return [int(word) for word in words]
+    return found
 
 
 flags.mark_flag_as_required("config")

@@ -165,7 +165,21 @@ def check(config: ConfigDict) -> None:
         choose(one.kind, dict.fromkeys(KINDS), f"claims.{name}.kind")
         for other in (*one.a, *one.b):
             choose(other, config.cells, f"claims.{name}: cell")
+        _check_sides(config, name)
+    if not config.metrics:
+        raise UserError("metrics is (): name what the table shows, accuracy say")
     _only(config)
+
+
+def _check_sides(config: ConfigDict, name: str) -> None:
+    """Refuses a claim that compares nothing, which would else hold, or that has no curve."""
+    one = config.claims[name]
+    if not one.a or (one.kind in ("beats", "equals") and not one.b):
+        raise UserError(f"claims.{name}: {one.kind} needs cells in a, and b too if it compares")
+    places = [config.cells[other].x for other in one.a]
+    curve = len({*places}) == len(places) > 1 and NOWHERE not in places
+    if one.kind in ("rises", "falls") and not curve:
+        raise UserError(f"claims.{name}: {one.kind} needs two cells or more, each at its own x")
 
 
 def cells(config: ConfigDict) -> list[Training]:

@@ -401,7 +401,9 @@ def parse_flags(argv: list[str]) -> list[str]:
         told = str(error).splitlines()[-1].strip()
         raise UserError(f"the config file cannot be read: {told}; see configs/") from None
     except (AttributeError, KeyError) as error:  # ml_collections: an unknown field
-        field, *hint = str(error.args[0]).strip("'").splitlines()
+        told = error.args[0]
+        told = told.args[0] if isinstance(told, KeyError) else str(told)
+        field, *hint = str(told).splitlines()
         for old, new in OLD_FIELDS.items():
             if old in field:
                 hint = [f"It is now called {new!r}."]

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,19 @@ def held(folder: Path) -> Iterator[None]:
         if new:
             with contextlib.suppress(OSError):  # it holds something
                 folder.rmdir()
+
+
+def check_writable(folder: Path) -> None:
+    """Makes a folder where absent, and sees whether it can be written into.
+
+    Raises:
+      UserError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"cannot write into the workdir {folder}: {error}") from error
 
 
 def is_held(folder: Path) -> bool:

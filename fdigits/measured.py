@@ -47,6 +47,9 @@ def state(one: Training, study: ConfigDict, workdir: Path, stage: str = "") -> S
     """How far a run is, or an earlier stage of it."""
     folder = workdir / one.folder
     if _result(folder / stage):
+        if not (folder / stage / "config.json").is_file():
+            told = f"{folder / stage} has a result but no config.json, so it is not known of what"
+            return State(FAILURE, f"{told}: move it elsewhere")
         config = resolved(stage_config(one.config, stage) if stage else one.config)
         try:
             refuse_other(folder / stage, config)
@@ -97,7 +100,11 @@ def changes(config: ConfigDict, folder: Path) -> str:
 def data_now(config: ConfigDict, folder: Path) -> str:
     """The fingerprint of a run's data as they are now; "" where they cannot be had, and it says
     so."""
-    reads = sources(config, tasks.make(config), folder).values()
+    try:
+        reads = sources(config, tasks.make(config), folder).values()
+    except UserError as error:  # a stage's folder is gone
+        console.print(f"whether the data of finished runs have changed is not known: {error}")
+        return ""
     return _data(config.data.name, config.data.dir, config.data.cache, tuple(reads))
 
 

@@ -16,8 +16,8 @@ PACKAGES = ("fdigits", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 # Rooms whose code can change a training's numbers. What `config.py` and `run.py` make of them shows
 # in a run's config.json. Of `data/`, what only fetches, audits or exports is left out.
 TOUCHES = (
-    *("augment", "data", "evaluate", "examples", "metrics", "models", "noise", "optim", "quality"),
-    *("tasks", "train", "trained", "voices"),
+    *("augment", "data", "devices", "evaluate", "examples", "metrics", "models", "noise", "optim"),
+    *("quality", "tasks", "together", "train", "trained", "voices"),
 )
 UNTOUCHED = ("data/audit", "data/download", "data/export", "data/tfds")
 

@@ -11,7 +11,7 @@ import functools
 import gc
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -84,7 +84,7 @@ def search(config: ConfigDict, workdir: Path, objective: Objective = trained) ->
     storage = stored(config.storage, workdir)
     study = opened(config, storage)
     enqueue(study, points)
-    for trial in untaken(study, storage, workdir):
+    for trial in untaken(study, points, storage, workdir):
         study.sampler = SAMPLERS[config.sampler](config.seed + trial.number)
         found = proposed(config.base, space, trial)
         console.print(f"trial {trial.number} of {len(points)}: {searched.told(trial.params)}")
@@ -294,10 +294,20 @@ def current(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def untaken(
-    study: optuna.Study, storage: optuna.storages.BaseStorage, workdir: Path
+    study: optuna.Study,
+    points: Container[str],
+    storage: optuna.storages.BaseStorage,
+    workdir: Path,
 ) -> Iterator[Trial]:
-    """The trials that wait, or whose process died, one after another; each is held meanwhile."""
-    while waiting := [trial for trial in current(study) if not trial.state.is_finished()]:
+    """The trials that wait, or whose process died, one after another; each is held meanwhile.
+
+    Of `points` alone: an earlier start may have asked for more.
+    """
+
+    def is_waiting(trial: FrozenTrial) -> bool:
+        return not trial.state.is_finished() and trial.user_attrs[POINT] in points
+
+    while waiting := [trial for trial in current(study) if is_waiting(trial)]:
         for trial in waiting:
             with locked(workdir, f"{trial.number:04}") as ours:
                 if ours and _is_taken(study, storage, trial.number, _folder(workdir, trial)):

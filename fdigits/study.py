@@ -36,6 +36,7 @@ shares (0.99), not percent; null stands where there is no number.
 """
 
 import gc
+import json
 import os
 import time
 import traceback
@@ -64,9 +65,11 @@ def run_study(config: ConfigDict, workdir: Path) -> dict:
     """Trains what is not finished of a study; returns what `study.json` holds.
 
     Raises:
-      UserError: some runs failed; they are named, the others are done.
+      UserError: some runs failed, which are named, and the others are done; or the workdir is
+        another study's.
     """
     started, plan = time.time(), cells(config)
+    _refuse_other(config, workdir)
     pending, failed = groups(plan), {}
     while pending:
         left, idle = [], True
@@ -91,6 +94,18 @@ def run_study(config: ConfigDict, workdir: Path) -> dict:
     return found
 
 
+def _refuse_other(config: ConfigDict, workdir: Path) -> None:
+    """Leaves another study's tables as they are."""
+    try:
+        theirs = json.loads((workdir / STUDY).read_text())["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if theirs != config.name:
+        raise UserError(
+            f"{workdir} holds the study {theirs}, this is {config.name}: choose another --workdir"
+        )
+
+
 def groups(plan: Sequence[Training]) -> list[list[Training]]:
     """The runs that are trained at once: one, and on an accelerator all seeds of a cell."""
     if not at_once():
@@ -112,7 +127,10 @@ def _is_wanted(one: Training, study: ConfigDict, workdir: Path, started: float) 
     at, folder = state(one, study, workdir), workdir / one.folder
     if at.changed and study.changed == "again":
         told = at.reason.partition(":")[0]
-        console.print(f"{one.folder}: {told}; it is kept as {_put_aside(folder)}")
+        try:
+            console.print(f"{one.folder}: {told}; it is kept as {_put_aside(folder)}")
+        except (Busy, FileNotFoundError):  # another process was quicker
+            return False
         return True
     if at.status == FAILURE and _may_be_tried(folder, started):
         return True
@@ -179,6 +197,8 @@ def _put_aside(folder: Path) -> Path:
         number += 1
         aside = folder.with_name(f"{folder.name}.before-{number}")
     with held(folder):
+        if not (folder / RESULT).exists():
+            raise Busy(f"{folder} is already put aside")
         os.rename(folder, aside)
     return aside
 

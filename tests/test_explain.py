@@ -257,6 +257,6 @@ def test_the_last_convolution_is_the_last_that_is_called():
             return Eleven(name="encoder")(batch, train)
 
     task = Classify(Nested(), config_of("image"))
-    variables = task.init(jax.random.key(0), items(B))
+    variables = jax.jit(task.init)(jax.random.key(0), items(B))
     state = SimpleNamespace(params=variables["params"], batch_stats={})
     assert explain.grad_cam(task, state, items(B))["image"].shape == (B, 14, 14)

@@ -50,10 +50,10 @@ def cluster_bootstrap(
 
 
 def macro_f1(confusion_CxC: np.ndarray) -> float:
-    """Of counts, true classes in rows; 0 for a class that neither occurs nor is predicted."""
+    """Of counts, true classes in rows; over the classes that occur or are predicted."""
     hits = np.diagonal(confusion_CxC)
     both = confusion_CxC.sum(0) + confusion_CxC.sum(1)
-    return float((2 * hits / np.maximum(both, 1)).mean())
+    return float((2 * hits[both > 0] / both[both > 0]).mean())
 
 
 def macro_f1_bootstrap(
@@ -80,6 +80,8 @@ def macro_f1_interval(
     label_N: np.ndarray, predicted_N: np.ndarray, sources: dict[str, np.ndarray], classes: int
 ) -> Interval:
     """The interval of a macro-F1, clustered by the source whose repeats make it widest."""
+    if np.array_equal(label_N, predicted_N):  # every draw is alike
+        return accuracy_interval(label_N == predicted_N, sources)
     keys = {"item": np.arange(len(label_N))} | repeated(sources)
     found = [
         Interval(*macro_f1_bootstrap(label_N, predicted_N, ids, classes), f"bootstrap by {name}")

@@ -43,7 +43,7 @@ def part(results: Path, name: str) -> str:
     told = [f"Figures: `results/{name}/`."]
     if (results / name / STUDY).exists():
         study = read(results / name)
-        told = [f"**{study['title']}.**", *facts(study), *told]
+        told = [f"**{study['title'] or study['name']}.**", *facts(study), *told]
     return f"\n{' '.join(told)}\n\n{tables(results / name)}\n"
 
 
@@ -65,13 +65,20 @@ def written(text: str, results: Path, document: Path) -> str:
     return PLACE.sub(lambda found: found[1] + part(results, found[2]) + found[3], text)
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read ({error}): name another document") from None
+
+
 def files(results: Path, documents: list[Path]) -> Iterator[tuple[Path, str]]:
     """Each file that is written, with its text.
 
     Raises:
-      UserError: no document has a place for a study.
+      UserError: no document has a place for a study, or one cannot be read.
     """
-    texts = {document: document.read_text(encoding="utf-8") for document in documents}
+    texts = {document: _text(document) for document in documents}
     for name in names(results):
         if not any(f"<!-- study {name} -->" in text for text in texts.values()):
             raise UserError(
