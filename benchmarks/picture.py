@@ -62,6 +62,7 @@ def dots(axes: Axes, named: Named, values: Callable[[Mapping], list[float]]) -> 
         face = "white" if is_busy(figure) else colour
         axes.plot(statistics.median(each), y, "o", color=colour, markerfacecolor=face, markersize=4)
     axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
     for at, told in enumerate(machines):
         axes.plot([], [], "o", color=RUNS[at % len(RUNS)], markersize=4, label=told)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -124,7 +125,9 @@ def draw_scale(axes: Axes, named: Named) -> None:
 
     dots(axes, named, items)
     axes.lines[-1].remove()  # the mark at 1
-    axes.set(title="items trained a second, and what that takes", xlabel="items / s")
+    axes.set(
+        title="items trained a second, and the memory held", xlabel="items / s", xlim=(0, None)
+    )
     for name, figure in named:
         y = [label.get_text() for label in axes.get_yticklabels()].index(name)
         told = f"  {figure['peak_bytes'] / 2**20:,.0f} MiB"

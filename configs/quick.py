@@ -4,9 +4,9 @@ python launch.py --config=configs/quick.py --config.data.dir=DATA
 
 ImageNet_CNN without the last dropout, in large batches, at a rate that falls from epoch to epoch.
 No figure of a paper. Chosen on the validation part's 5,000 pictures (27 November 2026, seed 0;
-percent right after the last epoch, and processor seconds with compiling): 98.92, 72 s. Half the channels,
-3 epochs, a rate of .004 that falls to a fifth: 98.86, 31 s; the same in batches of 64, from .003:
-98.72, 26 s. Two epochs of the width 64, falling to a tenth: 98.74, 35 s.
+percent right after the last epoch; processor seconds, compiling included): 98.92, 72 s. Half the
+channels, 3 epochs, a rate of .004 that falls to a fifth: 98.86, 31 s; the same in batches of 64,
+from .003: 98.72, 26 s. Two epochs of the width 64, falling to a tenth: 98.74, 35 s.
 """
 
 from fdigits.config import base, parse_arg
