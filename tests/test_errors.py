@@ -1,5 +1,6 @@
 import errno
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -103,6 +104,15 @@ main()
 """
 
 
+@pytest.fixture
+def heeded():
+    """Ctrl-C is not ignored by commands that start here, as it is by what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("work", ["interrupt()", "gc.collect()"])
 def test_ctrl_c_ends_a_command_in_one_line(work):
     """A callback of the garbage collector loses what is raised in it."""
@@ -111,6 +121,7 @@ def test_ctrl_c_ends_a_command_in_one_line(work):
     assert (done.returncode, done.stderr) == (130, f"{errors.STOPPED}\n")
 
 
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(
     ("imported", "arguments"),
     [("jax", ["-m", "fdigits.predict", "--picture", "7.png"]), ("absl", [str(ROOT / "launch.py")])],
