@@ -106,7 +106,7 @@ main()
 
 @pytest.fixture
 def heeded():
-    """Ctrl-C is not ignored by commands that start here, as it is by what runs in the background."""
+    """Ctrl-C reaches commands that start here; what runs in the background ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
