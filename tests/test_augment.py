@@ -14,6 +14,7 @@ from fdigits.train import KEY_IMPL
 
 KEY = jax.random.key(0)
 NAMES = list(augment.AUGMENTATIONS)
+MANY = ("combined", "handwriting")  # of several others: they take ten seconds to compile
 jitted = jax.jit(augment.apply, static_argnums=0)
 
 
@@ -40,7 +41,9 @@ def test_there_are_the_papers_seven_and_ours():
         assert augment.AUGMENTATIONS[name] is getattr(augment, name)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in MANY)) for n in NAMES]
+)
 def test_strength_zero_returns_the_very_input(name):
     for image in (pictures(), pictures(6, 9, 16, 3)):
         for seed in range(3):

@@ -55,6 +55,7 @@ def test_an_unknown_system_is_told_the_nearest():
         load_config("image_cn")
 
 
+@pytest.mark.slow
 def test_rates_of_every_round_are_written(tmp_path):
     file = tmp_path / "steps.json"
     flags = ["--systems=audio_mlp", "--peers=", "--rounds=2", "--seconds=0.01", f"--json={file}"]

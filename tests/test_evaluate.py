@@ -31,6 +31,7 @@ def finished(tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_all_arrays_deleted_both_commands_draw_the_same(finished, tmp_path, capsys):
     page, arrays = digests(finished / "figures", "*.png"), digests(finished, "*.npz")
     assert len(page) > 8 and len(arrays) == 5

@@ -130,6 +130,7 @@ def finished(tmp_path_factory):
     return result, out, json.loads((out / "found.json").read_text())
 
 
+@pytest.mark.slow
 def test_without_corruption_it_is_the_runs_own_test_figure(finished):
     result, _, (found,) = finished
     clean = round(result["metrics"]["test"]["accuracy"], 4)
@@ -144,6 +145,7 @@ def test_without_corruption_it_is_the_runs_own_test_figure(finished):
         assert 0 <= min(held["accuracy"]) <= held["area"] <= max(held["accuracy"]) <= 1
 
 
+@pytest.mark.slow
 def test_the_page_has_the_table_and_the_figure(finished):
     _, out, (found,) = finished
     assert (out / "figures" / "robustness.png").stat().st_size > 5_000

@@ -86,6 +86,7 @@ def worker(workdir: Path, seconds: float, starting: int) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_do_each_trial_once_and_a_killed_ones_again(tmp_path):
     victim = worker(tmp_path, seconds=600, starting=1)
     while not asked(tmp_path):
@@ -153,6 +154,7 @@ def test_a_database_is_shared_by_machines_that_share_no_folder(tmp_path):
     assert len(asked(tmp_path / "here")) == 1 and len(asked(tmp_path / "there")) == 7
 
 
+@pytest.mark.slow
 def test_a_real_trial_is_an_ordinary_run_scored_by_its_validation_part(tmp_path):
     model = dict(CLASSIFIER, name="image", filters=(2,), width=8)
     small = base("small", "digits", model=model)

@@ -69,6 +69,7 @@ def test_two_stages_of_which_the_second_starts_from_the_first(tmp_path, no_maps)
         run(config, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_start_of_another_shape_is_told_before_the_workdir_is_taken(tmp_path, no_maps):
     config = short("conv1d_fusion")
     with config.unlocked():
@@ -184,6 +185,7 @@ def test_a_model_takes_the_fields_that_it_has(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_pictures_that_an_earlier_stage_draws_join_the_training_part(
     tmp_path, monkeypatch, no_maps
 ):
@@ -248,6 +250,7 @@ def test_augmentation_without_pictures_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_in_half_precision_ends(tmp_path, no_report):
     result = run(short("attention", "self", dtype="bfloat16"), tmp_path)
     assert result["metrics"]["test"]["loss"] < 2.5

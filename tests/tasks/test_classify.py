@@ -121,7 +121,7 @@ def test_half_precision_trains_with_parameters_in_float32():
     assert outputs["logits"].dtype == jnp.float32 and np.isfinite(outputs["logits"]).all()
 
 
-@pytest.mark.parametrize("attention", ["none", "cbam"])
+@pytest.mark.parametrize("attention", ["none", pytest.param("cbam", marks=pytest.mark.slow)])
 def test_all_in_float16_the_loss_is_lost_as_in_r4(attention):
     """R4 section 6.3.3 blames attention; it is Adam, whose mean squares float16 rounds to 0."""
     task, batch = cbam("float16"), spectrograms(128)

@@ -261,7 +261,9 @@ def test_the_judge_sees_pictures_as_it_did_in_training():
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("arg", ["vae", "sharp,features=mfcc"])
+@pytest.mark.parametrize(
+    "arg", ["vae", pytest.param("sharp,features=mfcc", marks=pytest.mark.slow)]
+)
 def test_steps_lower_the_loss_and_leave_the_judge(arg):
     config = get_config("sound_to_image", arg)
     task = tasks.make(config)
