@@ -471,3 +471,50 @@ def test_two_processes_do_no_run_twice(command, unbroken, tmp_path):
     assert figures(tmp_path) == unbroken
     for folder in tmp_path.glob("*/seed_*"):
         assert len(list((folder / "events").iterdir())) == 1, folder  # a file for each start
+
+
+@pytest.mark.parametrize(
+    ("claimed", "told"),
+    [
+        (claim("A beats nothing", "beats", "a"), "beats needs cells in a, and b"),
+        (claim("A rises by itself", "rises", "a"), "rises needs two cells"),
+        (claim("They fall nowhere", "falls", ("a", "b")), "each at its own x"),
+    ],
+)
+def test_a_claim_that_compares_nothing_is_refused(claimed, told):
+    config = tiny()
+    config.claims = numbered([claimed])
+    with pytest.raises(UserError, match=told):
+        cells.check(config)
+
+
+def test_another_studys_folder_keeps_its_tables(runs, tmp_path):
+    study.run_study(tiny(), tmp_path)
+    before = (tmp_path / "study.json").read_bytes()
+    other = tiny()
+    other.name = "other-bundled"
+    with pytest.raises(UserError, match=r"holds the study tiny-bundled, this is other-bundled"):
+        study.run_study(other, tmp_path)
+    assert (tmp_path / "study.json").read_bytes() == before
+
+
+def test_a_result_without_a_config_is_not_taken(runs, tmp_path):
+    study.run_study(tiny(), tmp_path)
+    (tmp_path / "a/seed_0/config.json").unlink()
+    found = measured.state(cells.training(tiny(), "a", 0), tiny(), tmp_path)
+    assert found.status == "failed" and "no config.json" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--seeds=0,00"], "--seeds=0,00: give different"),
+        (["--config.epoch=1"], "unknown config field 'epoch'"),
+        (["--workdir=/proc/nope"], "cannot write into the workdir"),
+        (["--process=1"], "start the same command as often"),
+    ],
+)
+def test_wrong_flags_of_a_study_are_one_line(flags, told):
+    command = [sys.executable, "launch.py", "--config=configs/studies/r3.py", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr

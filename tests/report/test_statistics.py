@@ -81,3 +81,15 @@ def test_paired_p_grows_where_one_recording_makes_all_the_difference():
     cluster_N = np.array([0] * 30 + list(range(1, 31)))
     assert statistics.paired_p(a, b, {}) < 1e-6
     assert statistics.paired_p(a, b, {"audio": cluster_N}) == 1.0
+
+
+def test_a_digit_that_is_not_there_lowers_no_macro_f1():
+    label = np.repeat([1, 4, 7], 5)
+    counts = np.zeros((10, 10), int)
+    np.add.at(counts, (label, label), 1)
+    assert statistics.macro_f1(counts) == 1
+    found = statistics.macro_f1_interval(label, label, {}, 10)
+    assert 0.7 < found.low < 1 and found.high == 1  # all right: Wilson's, as of the accuracy
+    predicted = np.where(np.arange(15) < 3, 4, label)
+    found = statistics.macro_f1_interval(label, predicted, {}, 10)
+    assert found.low > 0.4

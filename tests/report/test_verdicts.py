@@ -200,3 +200,13 @@ def test_an_effect_counts_seeds_and_items():
     freedom = (1e-4 + 1e-4 / 3) ** 2 / ((1e-4 / 3) ** 2 / 2 + 1e-8 / 50)
     assert freedom == pytest.approx(23.5, abs=0.1)  # t of it: 2.066
     assert both.high - both.difference == pytest.approx(2.066 * (4e-4 / 3) ** 0.5, rel=1e-3)
+
+
+def test_an_interval_of_no_width_decides_nothing():
+    """Twenty of twenty are right, with every seed: Wilson's interval reaches down to 83.9 %."""
+    cells = {name: {seed: items(wrong(20)) for seed in range(3)} for name in "ab"}
+    verdict, reason = judge(dict(kind="above", a=("a",), value=0.99), cells)
+    assert verdict == UNDECIDED and "83.89" in reason
+    assert judge(dict(kind="above", a=("a",), value=0.8), cells)[0] == HOLDS
+    verdict, reason = judge(dict(kind="equals", a=("a",), b=("b",), value=0.01), cells)
+    assert verdict == UNDECIDED and "no item tells them apart" in reason
