@@ -98,7 +98,7 @@ def interrupt(*_):
 def main():
     gc.callbacks.append(interrupt)
     {work}
-    time.sleep(20)
+    time.sleep(2)
 
 main()
 """
