@@ -75,8 +75,10 @@ def random_chunk(config: ConfigDict) -> dict[str, np.ndarray]:
 
 
 def read_batches(config: ConfigDict, chunk: dict) -> list[dict[str, np.ndarray]]:
-    """The task's inputs of each batch, before noise, and labels: what peers are given."""
-    inputs = jax.jit(tasks.make(config).inputs)
+    """The task's inputs of each batch, before noise, and labels: what peers are given, float32."""
+    with (plain := config.copy_and_resolve_references()).unlocked():
+        plain.dtype = "float32"
+    inputs = jax.jit(tasks.make(plain).inputs)
     batches = [batch_at(chunk, i) for i in range(config.chunk)]
     return [jax.device_get(inputs(batch)) | {"label": batch["label"]} for batch in batches]
 

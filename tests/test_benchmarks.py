@@ -79,10 +79,12 @@ def test_random_batches_are_what_a_task_reads(system):
 
 
 @pytest.mark.parametrize("system", ["fusion_weighted", "spectrogram_lenet"])
-def test_peers_are_given_the_tasks_inputs_and_the_labels(system):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_peers_are_given_the_tasks_inputs_and_the_labels(system, dtype):
     config = load_config(system)
     with config.unlocked():
         config.chunk, config.batch_size = 2, 3
+        config.dtype = dtype
     chunk = steps.random_chunk(config)
     second = steps.batch_at(chunk, 1)
     given = steps.read_batches(config, chunk)[1]
@@ -91,7 +93,8 @@ def test_peers_are_given_the_tasks_inputs_and_the_labels(system):
     np.testing.assert_array_equal(given["label"], second["label"])
     for name, array in inputs.items():
         assert given[name].dtype == np.float32
-        np.testing.assert_allclose(given[name], array, atol=1e-6)
+        atol = 1e-6 if dtype == "float32" else 0.02  # of values around 1
+        np.testing.assert_allclose(given[name], array.astype(np.float32), atol=atol)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
