@@ -11,8 +11,8 @@ trained on all real pictures; as long as the protocol is the paper's, it decides
 
 generator=full trains GAN and auxiliary on all pictures of the set, for reduced_mnist of MNIST.
 generator=cvae and flow train ours in the GAN's place (`tasks/cvae.py`, `tasks/flow.py`), on 6,000
-pictures of each class that *combined* augmentation makes of the real ones. DATA: digits (the
-default), reduced_mnist, mnist.
+pictures of each class made of the real ones, by *combined* augmentation and by elastic deformation.
+DATA: digits (the default), reduced_mnist, mnist.
 
 As in the paper the test part is watched, and the last weights are tested. The paper gives neither
 the noise's size nor rates: 100, and Adam at 2e-4 with beta1 = .5 (Radford et al. 2016). With Adam's
