@@ -25,8 +25,20 @@ FITTED = _fitted()
 
 
 def random_bytes(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Uniform over 0 to 255, a quarter of a random word each."""
-    words = jax.random.bits(key, (-(-shape[0] // 4), *shape[1:]))
+    """Uniform over 0 to 255, a quarter of a random word each.
+
+    Of Threefry, which gives a word at a time: of RBG's four a round XLA's code for CPUs computes
+    the round for each. 110,592 of them take 0.06 ms where RBG takes 0.18.
+    """
+    threefry = jax.random.wrap_key_data(jax.random.key_data(key)[:2], impl="threefry2x32")
+    return _quarters(jax.random.bits(threefry, _words(shape)), shape)
+
+
+def _words(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (-(-shape[0] // 4), *shape[1:])
+
+
+def _quarters(words: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     shifts = jnp.arange(0, 32, 8, dtype=words.dtype).reshape(4, *[1] * len(shape))
     return (words >> shifts & 255).reshape(-1, *shape[1:])[: shape[0]]
 
@@ -35,9 +47,9 @@ def gaussian(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Noise of mean 0 and sd 1: 256 values within ±2.6, kurtosis 2.84.
 
     A polynomial of a random byte: 1.9 ms for 786,000 of them on two cores, inside a scan, where
-    `jax.random.normal` takes 20.
+    `jax.random.normal` takes 20. The bytes are RBG's: what adds the noise is then quicker.
     """
-    u = (2 * random_bytes(key, shape).astype(jnp.float32) - 255) / 255
+    u = (2 * _quarters(jax.random.bits(key, _words(shape)), shape).astype(jnp.float32) - 255) / 255
     return u * jnp.polyval(FITTED[::-1], u * u)
 
 

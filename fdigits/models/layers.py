@@ -214,5 +214,8 @@ class LSTM(nn.Module):
         kernel = self.param("kernel", init, (x.shape[-1], gates))
         recurrent = self.param("recurrent_kernel", init, (self.features, gates))
         bias = self.param("bias", init, (gates,))
-        gates_TxBxG = x.swapaxes(0, 1) @ kernel + bias
+        x_TxBxF = x.swapaxes(0, 1)
+        # Of two axes: XLA's code for CPUs turns what has three, twice.
+        gates = x_TxBxF.reshape(-1, x.shape[-1]) @ kernel + bias
+        gates_TxBxG = gates.reshape(*x_TxBxF.shape[:2], -1)
         return kernels.lstm(gates_TxBxG, recurrent).swapaxes(0, 1)
