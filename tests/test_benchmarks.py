@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import epochs, kernels, latency, picture, scale, sitting, startup, steps
+from benchmarks import epochs, kernels, latency, memory, picture, scale, sitting, startup, steps
 from benchmarks import input as feeding
 from benchmarks.systems import SYSTEMS, config_of, load_config
 from fdigits import tasks
@@ -386,6 +386,13 @@ def test_a_point_of_scale_is_measured_in_a_process_of_its_own():
     assert figure["batch_size"] == 4 and figure["peak_bytes"] > 2**26
     assert figure["share_of_ceiling"][0] == pytest.approx(share, rel=0.01, abs=0.001)
     assert scale.row("audio_mlp", figure)[0] == "audio_mlp"
+
+
+def test_memory_is_that_of_a_process_of_its_own(tmp_path):
+    memory.write_batches("audio_mlp", tmp_path)
+    figure = memory.in_fresh_process("audio_mlp", "fdigits", tmp_path)
+    assert figure["peak_bytes"] > figure["imported_bytes"] > 2**26
+    assert figure["steps"] == 2 * load_config("audio_mlp").chunk
 
 
 def test_widths_are_of_all_layers():
