@@ -2,19 +2,19 @@
 
 python -m benchmarks.steps [--systems=image_cnn,...] [--peers=torch,torch_compile] [--json=FILE]
 
-All run in this process by turns (A B A B ...) after a warm-up, on random data that lies on the
-device beforehand. A peer's ratio is fdigits' chunk against it in the same round; "best" is the
-smallest of them, over the peer that was quickest in that round, of those in bfloat16 only where
-fdigits is (--dtype=bfloat16). Cores taken by other processes are
-printed, as PyTorch's threads wait for each other and suffer most from them.
+All but Keras run in this process by turns (A B A B ...) after a warm-up, on random data that lies
+on the device beforehand. A peer's ratio is fdigits' chunk against it in the same round; "best" is
+the smallest of them, over the peer that was quickest in that round, of those in bfloat16 only where
+fdigits is (--dtype=bfloat16). Cores taken by other processes are printed, as PyTorch's threads wait
+for each other and suffer most from them.
 
 --json=FILE: a system takes its earlier figure's place, others stay, each with its own machine,
 versions and date.
 
 --peers=all are PyTorch as it is, with a fused Adam, also channels_last, also compiled, and the last
-two in bfloat16 (autocast); on a GPU also compiled for CUDA graphs, and float32 is TF32 there on
-both sides. --seeds=16 adds fdigits training so many seeds at once, by vmap, and counts all their
-steps.
+two in bfloat16 (autocast), and of R0's systems Keras on JAX and on TensorFlow, each in a process of
+its own; on a GPU also PyTorch compiled for CUDA graphs, and float32 is TF32 there on both sides.
+--seeds=16 adds fdigits training so many seeds at once, by vmap, and counts all their steps.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import sitting
+from benchmarks import keras_peers, sitting
 from benchmarks.sitting import busy_seconds, positive, spread
 from benchmarks.systems import SYSTEMS, load_config
 from fdigits import provenance, tasks, train
@@ -46,13 +46,14 @@ PAPER_TIMES = {
     "attention_base": dict(spatial=1.17, self=1.95, cbam=1.53, se=1.08),
     "spectrogram_lenet": dict(cbam=2.45, hybrid=1.09),
 }
-PEERS = (  # of peers.SETTINGS
+PEERS = (  # of peers.SETTINGS, and of keras_peers
     "torch",
     "torch_fused",
     "torch_channels_last",
     "torch_compile",
     "torch_bfloat16",
     "torch_bfloat16_compile",
+    *keras_peers.BACKENDS,
 )
 GPU_PEERS = ("torch_graphs", "torch_bfloat16_graphs")
 
@@ -144,18 +145,25 @@ def _seeds_runner(
 
 
 def peer_runners(peers, names: list[str], config: ConfigDict, chunk: dict) -> dict[str, Callable]:
-    batches = read_batches(config, chunk)
-    return {name: peers.runner(config, batches, peers.SETTINGS[name]) for name in names}
+    """Of the peers that know the system."""
+    batches, runners = read_batches(config, chunk), {}
+    for name in names:
+        if name not in keras_peers.BACKENDS:
+            runners[name] = peers.runner(config, batches, peers.SETTINGS[name])
+        elif keras_peers.knows(config):
+            runners[name] = keras_peers.Peer(name, config, batches)
+    return runners
 
 
 def measure(run: Callable[[], int], seconds: float) -> tuple[float, float | None]:
     """Steps per second, and the cores that other processes kept busy meanwhile."""
-    busy, own, began, steps = busy_seconds(), time.process_time(), time.perf_counter(), 0
+    cpu_seconds = getattr(run, "cpu_seconds", time.process_time)  # with those of Keras' process
+    busy, own, began, steps = busy_seconds(), cpu_seconds(), time.perf_counter(), 0
     while (elapsed := time.perf_counter() - began) < seconds:
         steps += run()
     if busy is None:
         return steps / elapsed, None
-    others = busy_seconds() - busy - (time.process_time() - own)
+    others = busy_seconds() - busy - (cpu_seconds() - own)
     return steps / elapsed, round(max(0.0, others / elapsed), 2)
 
 
@@ -176,7 +184,8 @@ def prepare(
         config.dtype = dtype
     chunk = random_chunk(config)
     runners, count = fdigits_runners(config, chunk, seeds)
-    runners |= peer_runners(peers, names, config, chunk) if names else {}
+    theirs = peer_runners(peers, names, config, chunk) if names else {}
+    runners |= theirs
     for run in [*runners.values()] * 2:
         run()
     about = {
@@ -187,7 +196,7 @@ def prepare(
         # torch's LSTM has a second bias of 4·H a layer
         "parameters": {"fdigits": count} | ({"torch": peers.parameters(config)} if names else {}),
     }
-    return Prepared(runners, names, about)
+    return Prepared(runners, [*theirs], about)
 
 
 def benchmark(prepared: Prepared, rounds: int, seconds: float) -> dict:
@@ -311,9 +320,13 @@ def main() -> None:
             status.update(f"{system} ...")
             prepared = prepare(system, peers, names, args.seeds, args.dtype)
             results[system] = benchmark(prepared, args.rounds, args.seconds)
+            for run in prepared.runners.values():
+                getattr(run, "close", int)()
     Console().print(table(results))
     if args.json:
         versions = provenance.versions() | (peers.versions() if peers else {})
+        if set(names) & {*keras_peers.BACKENDS}:
+            versions |= keras_peers.versions()
         here = sitting.here(versions=versions, seconds=args.seconds)
         results = sitting.join(args.json, results, here)
     if relative := relative_times(results):

@@ -8,7 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import epochs, kernels, latency, memory, picture, scale, sitting, startup, steps
+from benchmarks import (
+    epochs,
+    keras_peers,
+    kernels,
+    latency,
+    memory,
+    picture,
+    scale,
+    sitting,
+    startup,
+    steps,
+)
 from benchmarks import input as feeding
 from benchmarks.systems import SYSTEMS, config_of, load_config
 from fdigits import tasks
@@ -386,6 +397,25 @@ def test_a_point_of_scale_is_measured_in_a_process_of_its_own():
     assert figure["batch_size"] == 4 and figure["peak_bytes"] > 2**26
     assert figure["share_of_ceiling"][0] == pytest.approx(share, rel=0.01, abs=0.001)
     assert scale.row("audio_mlp", figure)[0] == "audio_mlp"
+
+
+def test_keras_knows_the_first_systems_alone():
+    known = [name for name in SYSTEMS if keras_peers.knows(load_config(name))]
+    assert known == ["image_cnn", "audio_cnn", "audio_lstm", "hybrid_cnn", "hybrid_lstm"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["hybrid_lstm", "audio_cnn"])
+def test_keras_trains_in_a_process_of_its_own(system):
+    config, batch = small(system)
+    peer = keras_peers.Peer(
+        "keras_jax", config, steps.read_batches(config, {k: v[None] for k, v in batch.items()})
+    )
+    assert [peer(), peer()] == [1, 1]
+    assert peer.cpu_seconds() > 1
+    peer.close()
+    with pytest.raises(UserError, match="keras_jax ended"):
+        peer()
 
 
 def test_memory_is_that_of_a_process_of_its_own(tmp_path):
