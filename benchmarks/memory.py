@@ -8,9 +8,6 @@ PyTorch's processes have JAX's too.
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,12 +15,12 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import sitting
-from benchmarks.scale import ROOT, peak_bytes
-from benchmarks.steps import fdigits_runners, random_chunk, read_batches
+from benchmarks.scale import fresh, peak_bytes
+from benchmarks.steps import fdigits_runners, import_peers, random_chunk, read_batches
 from benchmarks.systems import SYSTEMS, load_config
 from fdigits import provenance
 from fdigits.config import choose
-from fdigits.errors import UserError, exit_cleanly
+from fdigits.errors import exit_cleanly
 from fdigits.files import path_of
 
 PEERS = ("torch_fused", "torch_channels_last")
@@ -48,8 +45,7 @@ def held(system: str, name: str, folder: str) -> dict[str, int]:
             imported, chunk = peak_bytes(), dict(file)
         run = fdigits_runners(config, chunk)[0]["chunk"]
     else:
-        from benchmarks import peers  # PyTorch is imported by its own processes alone
-
+        peers = import_peers()  # fdigits' process does without PyTorch
         with np.load(Path(folder, "torch.npz")) as file:
             imported, chunk = peak_bytes(), dict(file)
         batches = [{k: x[i] for k, x in chunk.items()} for i in range(config.chunk)]
@@ -66,11 +62,7 @@ def in_fresh_process(system: str, name: str, folder: Path) -> dict[str, int]:
     """
     given = ", ".join(repr(value) for value in (system, name, str(folder)))
     code = f"import json; from benchmarks.memory import held; print(json.dumps(held({given})))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        why = (done.stderr.strip() or f"ended with {done.returncode}").splitlines()[-1]
-        raise UserError(f"{system} by {name}: {why}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return fresh(code, f"{system} by {name}")
 
 
 def row(system: str, name: str, figure: dict[str, int]) -> tuple[str, ...]:
@@ -87,6 +79,7 @@ def main() -> None:
     systems, lines = args.systems.split(","), []
     for system in systems:
         choose(system, SYSTEMS, "system")
+    peers = import_peers()
     for system in systems:
         with tempfile.TemporaryDirectory() as folder:
             write_batches(system, Path(folder))
@@ -94,8 +87,6 @@ def main() -> None:
             found = {name: in_fresh_process(system, name, Path(folder)) for name in names}
         lines += [row(system, name, figure) for name, figure in found.items()]
         if args.json:
-            from benchmarks import peers
-
             versions = provenance.versions() | peers.versions()
             sitting.join(args.json, {system: found}, sitting.here(versions=versions))
     columns = ("model", "by", "peak, MiB", "of training, MiB")

@@ -151,12 +151,21 @@ def in_fresh_process(system: str, point: dict, rounds: int, seconds: float) -> d
     devices = f" --xla_force_host_platform_device_count={point.get('devices', 1)}"
     environment = os.environ | {"XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + devices}
     code = f"from benchmarks.scale import *; print(json.dumps(measured(*json.loads('{given}'))))"
+    return fresh(code, f"{system} at {point}", environment)
+
+
+def fresh(code: str, what: str, environment: dict[str, str] | None = None) -> dict:
+    """What Python code prints as JSON in its last line, in a process of its own.
+
+    Raises:
+      UserError: it failed; the message says `what`, and why.
+    """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     if done.returncode:
         why = (done.stderr.strip() or f"ended with {done.returncode}").splitlines()[-1]
-        raise UserError(f"{system} at {point}: {why}")
+        raise UserError(f"{what}: {why}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -29,7 +29,7 @@ from fdigits.noise import KEY_IMPL
 EVALUATION_BATCH = 250
 
 # XLA's own convolutions use every core; those of YNNPACK, its default on CPUs, use one. Vectors of
-# 512 bits make a step 2 to 5 % quicker than XLA's 256 where a CPU has them.
+# 512 bits make a step up to 5 % quicker than XLA's 256 where a CPU has them.
 CPU_OPTIONS = {
     "xla_cpu_experimental_ynn_fusion_type": (
         "LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
