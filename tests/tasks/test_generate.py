@@ -1,7 +1,5 @@
 import json
-import subprocess
-import sys
-from pathlib import Path
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -237,18 +235,20 @@ def test_arguments_that_no_run_can_have(spec, told):
 @pytest.mark.slow
 def test_killed_and_started_again_equals_the_unbroken_run(tmp_path, finished):
     fields = [f"{name}={value}" for name, value in (SHORT | MADE).items()]
+    shutil.copytree(finished / "judge", tmp_path / "judge")
     killed.run(FLOW, tmp_path, ["-gan:"], fields)
     for stage in ("gan", "."):
         killed.assert_same(tmp_path / stage, finished / stage)
 
 
 @pytest.mark.slow
-def test_a_killed_gan_equals_the_unbroken_run(tmp_path):
-    spec = "gan:real=5,synthetic=0"
-    fields = [f"{name}={value}" for name, value in SHORT.items()] + ["stages__auxiliary__epochs=1"]
-    command = [sys.executable, "-m", "tests.tasks.short", str(tmp_path / "whole"), spec, *fields]
-    subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)
-    killed.run(spec, tmp_path / "killed", ["-gan:"], fields)
+def test_a_killed_gan_equals_the_unbroken_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("fdigits.report.write", lambda runs, out: out)
+    spec, fields = "gan:real=5,synthetic=0", SHORT | {"stages__auxiliary__epochs": 1}
+    run(short(spec, **fields), tmp_path / "whole")
+    for stage in ("judge", "auxiliary"):
+        shutil.copytree(tmp_path / "whole" / stage, tmp_path / "killed" / stage)
+    killed.run(spec, tmp_path / "killed", ["-gan:"], [f"{k}={v}" for k, v in fields.items()])
     killed.assert_same(tmp_path / "killed" / "gan", tmp_path / "whole" / "gan")
 
 
