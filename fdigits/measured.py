@@ -26,8 +26,8 @@ from fdigits.files import is_held, read_arrays
 from fdigits.report import artifacts, statistics, verdicts
 from fdigits.report.statistics import Interval
 from fdigits.report.verdicts import Items
-from fdigits.run import RESULT, refuse_other
 from fdigits.trained import sources
+from fdigits.workdir import RESULT, refuse_other
 
 FAILED = "failed.json"  # in the folder of a run that failed: why
 DONE, FAILURE, RUNNING, MISSING = "done", "failed", "running", "missing"

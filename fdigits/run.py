@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import json
 from collections.abc import Callable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -13,7 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from fdigits import checkpoint, devices, evaluate, optim, provenance, report, tasks, together, train
-from fdigits.config import check, choose, differing_fields, modern_result, stage_config
+from fdigits.config import check, choose, differing_fields, stage_config
 from fdigits.console import Watch, console
 from fdigits.devices import agree
 from fdigits.errors import UserError
@@ -25,14 +24,9 @@ from fdigits.examples import (
     prepared,
     resolved,
 )
-from fdigits.files import atomic, held, write_arrays, write_json
-from fdigits.trained import STATISTICS, Trained, earlier, load, modern_config
-
-RESULT = "result.json"
-HISTORY = "metrics.jsonl"
-SAMPLES = "samples"  # folder of what a task draws after each epoch
-WHERE_ONLY = ("dir", "cache")  # data fields that change no number
-
+from fdigits.files import held, write_arrays, write_json
+from fdigits.trained import Trained, earlier, load
+from fdigits.workdir import RESULT, SAMPLES, claim, finished, refuse_other, write_history
 
 AfterEpoch = Callable[[dict], None]  # is given the epoch's row of `metrics.jsonl`
 
@@ -101,7 +95,7 @@ def _run_held(
     for name in stage_order(runs[0][0]):
         console.print(f"stage {name}")
         _run_all([(stage_config(config, name), workdir / name) for config, workdir in runs], page)
-    results = {workdir: _finished(workdir) for _, workdir in runs}
+    results = {workdir: finished(workdir) for _, workdir in runs}
     for config, workdir in runs:
         if results[workdir]:
             console.print(f"{workdir} is finished; this is its result:")
@@ -115,29 +109,6 @@ def _run_held(
 
 def _hold(workdir: Path, stack: contextlib.ExitStack) -> None:
     stack.enter_context(held(workdir))
-
-
-def _finished(workdir: Path) -> dict | None:
-    """The result of a finished run; None, too, where a file that tells of it is cut and the kept
-    epochs can tell again: the best weights are then still to be tested."""
-    told = [workdir / name for name in (RESULT, STATISTICS, HISTORY) if (workdir / name).exists()]
-    if workdir / RESULT not in told:
-        return None
-    damaged = [file for file in told if not _is_json(file)]
-    if damaged and checkpoint.kept(workdir / "checkpoints"):
-        console.print(f"{damaged[0]} is damaged: the best weights are tested again, as it was")
-        return None
-    return modern_result(_read_json(workdir / RESULT))
-
-
-def _is_json(file: Path) -> bool:
-    """Whether the whole, or each line of a `.jsonl`, can be read."""
-    try:
-        text = file.read_text()
-        parts = text.splitlines() if file.suffix == ".jsonl" else [text]
-        return bool([json.loads(part) for part in parts])
-    except (OSError, ValueError):
-        return False
 
 
 def _check(config: ConfigDict) -> None:
@@ -213,7 +184,7 @@ def _start(config: ConfigDict, workdir: Path, stack: contextlib.ExitStack) -> _S
     mesh = agree(devices.over, config.batch_size)
     examples = agree(prepared, config, task, workdir)
     agree(_try_out, config, task, examples, workdir)
-    agree(_claim, workdir, config, examples, first_only=True)
+    agree(claim, workdir, config, examples.statistics, first_only=True)
     state = _first_state(config, task, examples, workdir)
     training = train.Training(
         config, task, examples.splits, examples.arrays, state, train.Progress()
@@ -233,7 +204,7 @@ def _start(config: ConfigDict, workdir: Path, stack: contextlib.ExitStack) -> _S
         progress.commits.append(commit)
     if code not in progress.codes:
         progress.codes.append(code)
-    _write_history(workdir, progress)
+    write_history(workdir, progress)
     sample = jax.jit(task.samples)
 
     def save(state, progress):
@@ -241,7 +212,7 @@ def _start(config: ConfigDict, workdir: Path, stack: contextlib.ExitStack) -> _S
         if drawn is not None and devices.is_first():
             write_arrays(workdir / SAMPLES / f"{progress.epoch:04}.npz", image=drawn)
         checkpoints.save(state, progress)
-        _write_history(workdir, progress)
+        write_history(workdir, progress)
 
     training.save = save
     return _Started(training, examples, workdir)
@@ -400,93 +371,6 @@ def _from_stages(
 def _protocol(config: ConfigDict) -> str:
     split = config.data.split + (f":{config.data.speaker}" if config.data.speaker else "")
     return split + (", test part validates" if config.protocol == "paper" else "")
-
-
-def refuse_other(workdir: Path, config: ConfigDict) -> None:
-    """Refuses a folder in which something else was trained.
-
-    Raises:
-      UserError: its config is another, or none; names the fields.
-    """
-    file = workdir / "config.json"
-    if not file.exists() or _is_lost(file, workdir):
-        return
-    theirs, ours = _read_json(file), json.loads(config.to_json())
-    if not isinstance(theirs.get("data"), dict):
-        raise UserError(f"{file} is no config of a run: choose another --workdir")
-    fields = _differing(modern_config(theirs), ours)
-    if fields and _holds_epochs(workdir):
-        raise UserError(
-            f"{workdir} belongs to another config ({'; '.join(fields)}): choose another --workdir, "
-            "or delete that one, with what was trained there"
-        )
-
-
-def _is_lost(config: Path, workdir: Path) -> bool:
-    """Whether a `config.json` is empty, as power cuts leave files, and no epoch depends on it.
-
-    Raises:
-      UserError: it is damaged, and epochs do.
-    """
-    if not _holds_epochs(workdir):
-        return config.is_file() and not config.read_bytes().strip(b"\0 \n")
-    if not _is_json(config):
-        raise UserError(
-            f"{config} is damaged: delete it if what was trained there is of this very config, "
-            "or choose another --workdir"
-        )
-    return False
-
-
-def _holds_epochs(workdir: Path) -> bool:
-    """Whether anything was trained there: not where the first epoch was lost."""
-    return (workdir / RESULT).exists() or bool(checkpoint.kept(workdir / "checkpoints"))
-
-
-def _claim(workdir: Path, config: ConfigDict, examples: Examples) -> None:
-    """Makes the workdir this config's, unless it is already, perhaps in older words."""
-    try:
-        if not ((workdir / "config.json").exists() and _holds_epochs(workdir)):
-            write_json(workdir / "config.json", json.loads(config.to_json()))
-    except OSError as error:
-        raise UserError(f"cannot write into the workdir {workdir}: {error}") from error
-    if examples.statistics:
-        write_json(workdir / STATISTICS, examples.statistics)
-
-
-def _read_json(file: Path) -> dict:
-    try:
-        held = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read ({error}): choose another --workdir") from error
-    return held if isinstance(held, dict) else {}
-
-
-def _differing(theirs: dict, ours: dict) -> list[str]:
-    """The fields in which two configs differ, and those in which their stages do further."""
-    found = differing_fields(_what(theirs), _what(ours))
-    for name in sorted(theirs["stages"].keys() & ours["stages"].keys()):
-        fields = differing_fields(_stage(theirs, name), _stage(ours, name))
-        found += [f"stages.{name}.{field}" for field in fields if field not in found]
-    return found
-
-
-def _what(config: dict) -> dict:
-    """What of a config changes a number; of its stages, the names."""
-    data = {k: v for k, v in config["data"].items() if k not in WHERE_ONLY}
-    return config | {"data": data, "stages": sorted(config["stages"])}
-
-
-def _stage(config: dict, name: str) -> dict:
-    stage = modern_config(json.loads(stage_config(ConfigDict(config), name).to_json()))
-    return {field: value for field, value in _what(stage).items() if field != "name"}
-
-
-def _write_history(workdir: Path, progress: train.Progress) -> None:
-    if not devices.is_first():
-        return
-    with atomic(workdir / HISTORY) as temporary:
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in progress.history))
 
 
 def _show(result: dict, workdir: Path, page: bool) -> None:

@@ -53,7 +53,8 @@ from fdigits.errors import UserError, full
 from fdigits.files import Busy, held, write_json
 from fdigits.measured import DONE, FAILED, FAILURE, MISSING, RUNNING, state, summary
 from fdigits.report import terminal
-from fdigits.run import RESULT, at_once, run, run_seeds, undrawable
+from fdigits.run import at_once, run, run_seeds, undrawable
+from fdigits.workdir import RESULT
 
 __all__ = ["STUDY", "cells", "run_study"]
 

@@ -78,8 +78,8 @@ FLOORS = [
     {"train", "checkpoint", "together"},
     {"tasks", "report"},
     {"trained", "examples", "evaluate", "explain", "embed", "recogniser", "predict", "pretrained"},
-    {"run", "search", "export", "demo", "robustness"},
-    {"measured"},
+    {"workdir"},
+    {"run", "search", "export", "demo", "robustness", "measured"},
     {"study"},
 ]
 
