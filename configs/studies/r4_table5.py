@@ -14,10 +14,10 @@ REAL = (300, 700, 1000)
 DRAWN = (0, 1000, 2000, 3000)
 
 
-def row(name: str, title: str, config: str) -> dict[str, dict]:
+def row(name: str, title: str, config: str, overrides: str = "") -> dict[str, dict]:
     """The cells of one run of configs/gan.py or gan_pipeline.py: its mixes, by what was drawn."""
     last = f"{name}_{DRAWN[-1]}"
-    cells = {last: cell(f"{title} + {DRAWN[-1]}", config, x=DRAWN[-1])}
+    cells = {last: cell(f"{title} + {DRAWN[-1]}", config, overrides, x=DRAWN[-1])}
     for drawn in DRAWN[:-1]:
         of = f"{last}/mix_{drawn}"
         cells[f"{name}_{drawn}"] = stage_of(cells, f"{title} + {drawn}", of, x=drawn)
@@ -36,7 +36,8 @@ def get_config(arg: str = ""):
         del full[f"full_{real}_0"]  # nothing drawn: as of its own GAN
         cells |= full
     flow = f"configs/gan.py:{choice['data']},real={few},generator=flow"
-    cells |= row(f"flow_{few}", f"{few} real, our flow", flow)
+    made = f"stages.gan.augment.generated={6000 // share}"  # of each class, to learn from
+    cells |= row(f"flow_{few}", f"{few} real, our flow", flow, made)
     own = {real: [f"own_{real}_{drawn}" for drawn in DRAWN] for real in reals}
     ours = [f"flow_{few}_{drawn}" for drawn in DRAWN]
     claims = [
