@@ -77,7 +77,9 @@ TRIALS = {
         kernels, "conv_of_one", kernels.conv_of_many, ("image_cnn", "audio_cnn", "attention_base")
     ),
     "conv_of_many": Trial(kernels, "conv_of_many", kernels.conv, ("image_cnn", "attention_base")),
-    "relu_pool_cpu": Trial(kernels, "relu_pool_cpu", kernels.relu_pool, ("attention_base",)),
+    "relu_pool_cpu": Trial(
+        kernels, "relu_pool_cpu", kernels.relu_pool, ("attention_base", "conv1d_fusion")
+    ),
     "relu_mean_cpu": Trial(kernels, "relu_mean_cpu", kernels.relu_mean, ("spectrogram_lenet",)),
     "norm_relu_pool_cpu": Trial(
         kernels, "norm_relu_pool_cpu", kernels.norm_relu_pool, ("image_cnn",)

@@ -22,6 +22,7 @@ from fdigits.models.layers import (
     KerasDense,
     SquaresConv,
     convolution,
+    relu_pool,
     torch_uniform,
     watch,
 )
@@ -89,11 +90,11 @@ class Conv1DBlock(nn.Module):
     size: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        conv = Conv(self.features, (1, self.size), kernel_init=torch_uniform)
-        x = watch(self, nn.relu(conv(x)))
-        places = x.shape[2] // 4
-        return x[:, :, : 4 * places].reshape(x.shape[0], 1, places, 4, self.features).max(3)
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x, bias = Conv(self.features, (1, self.size), torch_uniform, name="Conv_0").apart(x)
+        if not train:
+            return kernels.max_pool(watch(self, nn.relu(x + bias)), (1, 4))
+        return relu_pool()(x, bias, (1, 4))
 
 
 class Conv1DEncoder(nn.Module):
@@ -109,8 +110,8 @@ class Conv1DEncoder(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         coefficients = x.shape[-1]
         x = x.reshape(x.shape[0], 1, -1, 1)
-        x = Conv1DBlock(32, coefficients)(x)
-        x = Conv1DBlock(64, 5)(x)
+        x = Conv1DBlock(32, coefficients)(x, train)
+        x = Conv1DBlock(64, 5)(x, train)
         return nn.relu(Dense(self.width)(x.reshape(x.shape[0], -1)))
 
 

@@ -52,6 +52,11 @@ def convolution():
     return kernels.conv_cpu if jax.default_backend() == "cpu" else kernels.conv
 
 
+def relu_pool():
+    """`kernels.relu_pool` of the backend."""
+    return kernels.relu_pool_cpu if jax.default_backend() == "cpu" else kernels.relu_pool
+
+
 class Conv(nn.Module):
     """Convolution with a bias, zeros around: `[B, H, W, C]` -> `[B, H, W, features]`.
 
@@ -63,21 +68,26 @@ class Conv(nn.Module):
     kernel_init: nn.initializers.Initializer = glorot
     block: int = 1
 
-    @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        x, bias = self.apart(x)
+        return x + bias
+
+    @nn.compact
+    def apart(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The convolution, and the bias, not yet added."""
         shape = (*self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         pads = lax.padtype_to_pads(x.shape[1:3], self.size, (1, 1), "SAME")
         if self.block == 1:
-            return convolution()(x, kernel, tuple(pads)) + bias
+            return convolution()(x, kernel, tuple(pads)), bias
         n, shape = self.block, kernels.block_kernel(kernel, self.block).shape
         out = x.shape[1:3]
         held = [n * (-(-o // n) + k - 1) for o, k in zip(out, shape, strict=False)]
         pads = [(p[0], m - h - p[0]) for p, m, h in zip(pads, held, x.shape[1:3], strict=True)]
         x = kernels.blocks(jnp.pad(x, ((0, 0), *pads, (0, 0))), n)
         x = convolution()(x, kernels.block_kernel(kernel, n), VALID)
-        return kernels.unblocks(x, n)[:, : out[0], : out[1]] + bias
+        return kernels.unblocks(x, n)[:, : out[0], : out[1]], bias
 
 
 class ByTwo(nn.Module):
@@ -145,9 +155,8 @@ class ConvPool(nn.Module):
         conv = convolution()
         if not train:
             return kernels.max_pool(watch(self, nn.relu(conv(x, kernel, VALID) + bias)))
-        pool = kernels.relu_pool_cpu if jax.default_backend() == "cpu" else kernels.relu_pool
         unused = tuple((0, -(size % 2)) for size in x.shape[1:3])  # by the pooling
-        return pool(conv(x, kernel, unused), bias)
+        return relu_pool()(conv(x, kernel, unused), bias)
 
 
 class ConvBlock(nn.Module):

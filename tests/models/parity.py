@@ -44,7 +44,8 @@ MODULES = {
     "conv_pool_trained": Case(layers.ConvPool(5), ((2, 9, 8, 3),), True),
     "dense_norm": Case(frames.DenseEncoder((5, 4), 0.2, norm=True), ((3, 6),), False),
     "dense_norm_trained": Case(frames.DenseEncoder((5, 4), 0.2, norm=True), ((3, 6),), True),
-    "conv1d_block": Case(encoders.Conv1DBlock(4, 13), ((2, 1, 18, 3),)),
+    "conv1d_block": Case(encoders.Conv1DBlock(4, 13), ((2, 1, 18, 3),), False),
+    "conv1d_block_trained": Case(encoders.Conv1DBlock(4, 13), ((2, 1, 18, 3),), True),
     **{
         f"lenet_{name}{'_trained' * train}": Case(encoders.LeNetBlock(4, name), LENET, train)
         for name in ("none", "cbam", "hybrid")

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -274,10 +276,15 @@ def test_negative_pads_leave_out(function):
     agree(pads, slices, normal(0, 2, 8, 9, 2), normal(1, 3, 3, 2, 3))
 
 
-@pytest.mark.parametrize("size", [(4, 6), (7, 3)])
-def test_relu_pool_cpu_is_relu_pool(size):
+@pytest.mark.parametrize("window", [(2, 2), (1, 4)])
+@pytest.mark.parametrize("size", [(4, 6), (7, 3), (1, 9)])
+def test_relu_pool_cpu_is_relu_pool(size, window):
     x, bias = normal(0, 3, *size, 4), np.float32([-0.5, 0.0, 0.3, -9.0])  # the last: all 0
-    agree(kernels.relu_pool_cpu, kernels.relu_pool, x, bias)
+    kernel_cpu, kernel = (
+        functools.partial(function, window=window)
+        for function in (kernels.relu_pool_cpu, kernels.relu_pool)
+    )
+    agree(kernel_cpu, kernel, x, bias)
 
 
 def test_relu_mean_cpu_is_relu_mean():
