@@ -46,7 +46,14 @@ def judge(pictures: str) -> dict:
         early_stopping=4,
         monitor="accuracy",
         input_noise=0.0,
-        data=dict(name=pictures, split="official", ratio=(14, 1, 1), pixels=PIXELS, per_class=0),
+        data=dict(
+            name=pictures,
+            split="official",
+            speaker="",
+            ratio=(14, 1, 1),
+            pixels=PIXELS,
+            per_class=0,
+        ),
         paper=dict(system="R2 judge", accuracy=0.99, source="R2 Methods"),
     )
 

@@ -30,6 +30,7 @@ from fdigits.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 SEEDS = (0, 1, 2, 3, 4)
+STUDY = "study.json"  # in its workdir
 NOWHERE = -1.0  # the place of a cell that is no point of a curve
 SPLIT, SPEAKERS = "paper's split", "unseen speakers"  # groups of cells
 KINDS = ("beats", "equals", "rises", "falls", "above")
@@ -186,9 +187,12 @@ def cells(config: ConfigDict) -> list[Training]:
     """The runs of a study, all cells with the first seed first; of `only`, those that it names.
 
     Raises:
-      UserError: a config that is none, or a field that it does not have.
+      UserError: a config that is none, or a field or stage that it does not have.
     """
     check(config)
+    for name, one in config.cells.items():
+        if one.of:
+            shown(config, name, config.seeds[0])  # refuses a stage that is none
     only = _only(config)
     return [one for one in _all(config) if not only or only & {one.cell, one.folder}]
 
@@ -227,7 +231,10 @@ def shown(config: ConfigDict, name: str, seed: int) -> ConfigDict:
     """The config of what a cell shows: of its run, or of the stage that it is."""
     stage = config.cells[name].of.partition("/")[2]
     found = training(config, name, seed).config
-    return stage_config(found, stage) if stage else found
+    if not stage:
+        return found
+    choose(stage, found.stages, f"cells.{name}.of: stage")
+    return stage_config(found, stage)
 
 
 def load(place: str) -> ConfigDict:

@@ -4,7 +4,7 @@ import difflib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -44,6 +44,7 @@ CLASSIFIER = dict(  # the models of the task `classify`; a model takes the field
 )
 MEMBERS = {"hidden": (1,), "frozen": ("",)}  # of tuples that are empty by default
 NAMED = ("stages", "start", "players", "encoded", "generated")  # groups of a config's own names
+WHERE_ONLY = ("dir", "cache", "feeder")  # of the data: where and how they come
 CLASSIFYING = ("classify", "recognise")  # tasks whose models these are
 OLD_FIELDS = {"reported": "paper"}
 OLD_WORDS = {"protocol": {"report": "paper"}, "data.split": {"report": "paper"}}
@@ -229,6 +230,8 @@ def _filled(held: Mapping, defaults: Mapping) -> dict:
     return found
 
 
+OF_OPTIMIZER = dict(learning_rate=0, weight_decay=0, clip_norm=0, decay_epochs=0, decay_factor=0)
+RATES = ("momentum", "beta1")
 LOWEST = {
     **{"seed": 0, "epochs": 1, "batch_size": 1, "early_stopping": 0, "chunk": 1, "input_noise": 0},
     **{
@@ -236,10 +239,9 @@ LOWEST = {
         "data.per_class": 0,
     },
     **{"plateau.patience": 0, "augment.strength": 0, "augment.generated": 0},
-    **{"optimizer.learning_rate": 0, "optimizer.weight_decay": 0, "optimizer.clip_norm": 0},
-    **{"optimizer.decay_epochs": 0, "optimizer.decay_factor": 0},
+    **{f"optimizer.{field}": low for field, low in OF_OPTIMIZER.items()},
 }
-SHARES = ("model.dropout", "optimizer.momentum", "optimizer.beta1")  # at least 0, below 1
+SHARES = ("model.dropout", *(f"optimizer.{field}" for field in RATES))  # at least 0, below 1
 
 
 def check(config: ConfigDict) -> None:
@@ -250,22 +252,15 @@ def check(config: ConfigDict) -> None:
     """
     _check_types(config, _defaults(config.task))
     sizes = {f"model.{name}": 1 for name, value in config.model.items() if type(value) is int}
-    for field, low in (LOWEST | sizes).items():
-        value = _value(config, field)
-        if value is not None and value < low:
-            raise UserError(f"{field} is {value}: it must be at least {low}")
-    for field in SHARES:
-        if not 0 <= (_value(config, field) or 0) < 1:
-            told = f"{field} is {_value(config, field)}"
-            raise UserError(f"{told}: it must be at least 0, below 1")
-    if config.seed >= 2**63:
-        raise UserError(f"seed is {config.seed}: it must be below 2 to the power of 63")
+    _check_ranges(config, LOWEST | sizes, SHARES)
+    if config.seed >= 2**32:  # JAX's keys take no more
+        raise UserError(f"seed is {config.seed}: it must be below 2 to the power of 32")
     choose(config.protocol, dict.fromkeys(("held_out", "paper")), "protocol")
     if not 0 < config.plateau.factor < 1:
         raise UserError(f"plateau.factor is {config.plateau.factor}: it must be between 0 and 1")
     _check_earlier(config)
     for player in config.players:
-        optimizer_of(config, player)
+        _check_ranges(optimizer_of(config, player), OF_OPTIMIZER, RATES, f"players.{player}.")
     if len(config.data.pixels) != 2 or not config.data.pixels[1] > 0:
         raise UserError(
             f"data.pixels is {tuple(config.data.pixels)}: it must be a mean and a sd above 0"
@@ -286,6 +281,19 @@ def check(config: ConfigDict) -> None:
             f"data.speaker={config.data.speaker} is held out by data.split=speaker only, "
             f"which here is {config.data.split or 'the default of the data set'}"
         )
+
+
+def _check_ranges(
+    config: ConfigDict, lowest: Mapping[str, float], shares: Iterable[str], where: str = ""
+) -> None:
+    for field, low in lowest.items():
+        value = _value(config, field)
+        if value is not None and value < low:
+            raise UserError(f"{where}{field} is {value}: it must be at least {low}")
+    for field in shares:
+        if not 0 <= (_value(config, field) or 0) < 1:
+            told = f"{where}{field} is {_value(config, field)}"
+            raise UserError(f"{told}: it must be at least 0, below 1")
 
 
 def _value(config: ConfigDict, field: str) -> float | None:
@@ -434,6 +442,12 @@ def nearest(word: str, words) -> str:
     """`" (did you mean 'x'?)"`, or nothing."""
     close = difflib.get_close_matches(word, list(words), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def of_numbers(config: Mapping) -> dict:
+    """A config's plain dict without the fields that change no number of its run."""
+    data = {name: value for name, value in config["data"].items() if name not in WHERE_ONLY}
+    return {name: value for name, value in config.items() if name != "chunk"} | {"data": data}
 
 
 def differing_fields(a: Mapping, b: Mapping, prefix: str = "") -> list[str]:

@@ -30,6 +30,7 @@ from fdigits.data.corpora import bundled
 from fdigits.data.corpus import CLASSES
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.explain import camera
+from fdigits.files import path_of
 from fdigits.models import ears
 from fdigits.recogniser import Recogniser, Recognition, hear
 
@@ -332,8 +333,8 @@ def serve(page: Page, host: str, port: int | None, folder: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m fdigits.demo", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("run", type=Path, nargs="?", help="workdir of a finished run")
-    parser.add_argument("--drawer", type=Path, metavar="RUN", help="of sound_to_image.py")
+    parser.add_argument("run", type=path_of, nargs="?", help="workdir of a finished run")
+    parser.add_argument("--drawer", type=path_of, metavar="RUN", help="of sound_to_image.py")
     parser.add_argument("--host", default="127.0.0.1", help="whom to listen to; 0.0.0.0: anyone")
     parser.add_argument("--port", type=int, help="else the first free one from 7860")
     given = parser.parse_args(arguments)

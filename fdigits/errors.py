@@ -22,6 +22,10 @@ class UserError(Exception):
     """What is wrong, where, and what to do, in one line."""
 
 
+class Diverged(UserError):
+    """A training's loss is no longer finite; others may go on."""
+
+
 def full(error: BaseException | None) -> OSError | None:
     """The lack of room that an error, or one that it came of, tells; None if it tells of none.
 

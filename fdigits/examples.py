@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fdigits import augment, tasks
+from fdigits.config import choose
 from fdigits.data import datasets, pairing, pipeline, prepare
 from fdigits.data.corpus import CLASSES, MODALITIES, STANDARDISED, Corpus
 from fdigits.data.pairing import Split
@@ -76,6 +77,12 @@ def check_reads(config: ConfigDict, task: tasks.Task) -> None:
         if name not in task.reads:
             raise UserError(f"data.encoded.{name} would change nothing: {read}")
     chosen = config.augment
+    choose(chosen.name, augment.AUGMENTATIONS, "augment.name")
+    if chosen.generated and "image" not in task.reads:
+        raise UserError(
+            f"augment.generated is {chosen.generated}, but {read}: pictures alone are made before "
+            "training; set it to 0"
+        )
     if chosen.strength and not chosen.generated and not AUGMENTED & set(task.reads):
         raise UserError(
             f"augment.strength is {chosen.strength}, but would change nothing: {read}, so it "

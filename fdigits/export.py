@@ -19,7 +19,7 @@ from fdigits import trained
 from fdigits.console import console
 from fdigits.data.corpus import MODALITIES, STANDARDISED
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import atomic
+from fdigits.files import atomic, path_of
 from fdigits.trained import Trained
 
 PLATFORMS = ("cpu", "cuda")
@@ -143,8 +143,8 @@ def write(model: Trained, out: Path) -> list[Path]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m fdigits.export", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("run", type=Path, nargs="?", help="workdir of a finished run")
-    parser.add_argument("out", type=Path, help="folder for the export")
+    parser.add_argument("run", type=path_of, nargs="?", help="workdir of a finished run")
+    parser.add_argument("out", type=path_of, help="folder for the export")
     given = parser.parse_args(arguments)
     model = trained.load(given.run) if given.run else trained.shipped()
     for file in write(model, given.out):

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,36 +31,56 @@ def path_of(given: str | os.PathLike) -> Path:
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Has a folder, made where absent, for one run alone; the system lets go of it if that dies.
+def locked(file: Path, seconds: float = -1) -> Iterator[bool]:
+    """Whether this process alone has a lock file, which it waits for so long, -1 = until it has it.
 
-    A folder that nothing was written into goes again. A lock counts while its file is there: one
-    on a file that an ending run has just removed is let go, and tried for anew (filelock does it).
+    The system lets go of it if the process dies. A lock counts while its file is there: one on a
+    file that its holder has just removed is let go, and tried for anew (filelock does it). A disk
+    without locks holds nobody up.
+    """
+    import filelock  # 40 ms, which all that only reads does without
+
+    lock = filelock.FileLock(file, timeout=seconds)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        yield False
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+    try:
+        yield True
+    finally:
+        with contextlib.suppress(OSError):  # Windows lets go of it first
+            file.unlink()
+        lock.release()
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Has a folder, made where absent, for one run alone.
+
+    A folder that nothing was written into goes again.
 
     Raises:
       Busy: another run is at work there.
       UserError: it cannot be written into.
     """
-    import filelock  # 40 ms, which all that only reads does without
-
-    new = not folder.exists()
-    lock = filelock.FileLock(folder / LOCK, timeout=PATIENCE)
+    new, stack = not folder.exists(), contextlib.ExitStack()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except filelock.Timeout:
+        ours = stack.enter_context(locked(folder / LOCK, PATIENCE))
+    except OSError as error:
+        raise UserError(f"cannot write into the workdir {folder}: {error}") from error
+    if not ours:
         raise Busy(
             f"another run is at work in {folder}: wait until it ends, or choose another --workdir"
-        ) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):  # a disk without locks
-            raise UserError(f"cannot write into the workdir {folder}: {error}") from error
+        )
     try:
-        yield
+        with stack:
+            yield
     finally:
-        with contextlib.suppress(OSError):  # Windows lets go of it first
-            (folder / LOCK).unlink()
-        lock.release()
         if new:
             with contextlib.suppress(OSError):  # it holds something
                 folder.rmdir()
@@ -94,7 +115,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """Yields a temporary path beside `path` (same suffix) that replaces it if the body succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    unlike = f"{os.getpid()}.{secrets.token_hex(4)}"  # two machines may have equal numbers
+    temporary = path.with_name(f".{path.stem}.{unlike}{path.suffix}")
     try:
         with writing(path):
             yield temporary

@@ -32,6 +32,7 @@ from fdigits.workdir import RESULT, refuse_other
 FAILED = "failed.json"  # in the folder of a run that failed: why
 DONE, FAILURE, RUNNING, MISSING = "done", "failed", "running", "missing"
 CHANGES = {"code": "the code that computes has changed", "data": "the data are others"}
+SHARES = ("accuracy", "macro_f1", "judged", "precision", "recall", "untouched", "heard")
 SHOWN = 8  # places of a fingerprint that a line tells
 
 
@@ -178,7 +179,7 @@ def _cell(study: ConfigDict, name: str, workdir: Path) -> dict:
         "done": len(done),
         "mean": {metric: float(np.mean(found)) for metric, found in values.items()},
         "interval": {
-            metric: statistics.over_seeds(found, share=metric in study.metrics)
+            metric: statistics.over_seeds(found, share=metric in SHARES)
             for metric, found in values.items()
         },
         "method": "Student's t over seeds",

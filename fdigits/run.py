@@ -15,7 +15,7 @@ from fdigits import checkpoint, devices, evaluate, optim, provenance, report, ta
 from fdigits.config import check, choose, differing_fields, stage_config
 from fdigits.console import Watch, console
 from fdigits.devices import agree
-from fdigits.errors import UserError
+from fdigits.errors import Diverged, UserError
 from fdigits.examples import (
     Examples,
     check_reads,
@@ -63,7 +63,15 @@ def run_seeds(
         runs.append((own, workdir / f"seed_{seed}"))
     if at_once():
         return _run_all(runs, page)
-    return [run(*one, page) for one in runs]
+    results, failed = [], []
+    for one in runs:
+        try:
+            results.append(run(*one, page))
+        except Diverged as error:
+            failed.append(f"{one[1]}: {error}")
+    if failed:
+        raise UserError("; ".join(failed))
+    return results
 
 
 def at_once() -> bool:
@@ -241,7 +249,12 @@ def _fit(started: Sequence[_Started], after_epoch: AfterEpoch) -> None:
         else:
             _fit_together(started, after_epoch)
     for one in started:
-        _fit_alone(one, after_epoch)
+        try:
+            _fit_alone(one, after_epoch)
+        except Diverged as error:
+            if len(started) == 1:
+                raise
+            one.training.error = error
         progress, config = one.training.progress, one.training.config
         console.print(
             f"{one.training.error}"

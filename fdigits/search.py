@@ -18,10 +18,10 @@ import jax
 from ml_collections import ConfigDict
 
 from fdigits import tasks
-from fdigits.config import check, choose, differing_fields
+from fdigits.config import check, choose, differing_fields, of_numbers
 from fdigits.console import console
 from fdigits.errors import UserError, full
-from fdigits.files import write_json
+from fdigits.files import locked, write_json
 from fdigits.report import searched
 from fdigits.run import run
 
@@ -82,14 +82,14 @@ def search(config: ConfigDict, workdir: Path, objective: Objective = trained) ->
     points = planned(config, space)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = stored(config.storage, workdir)
-    study = opened(config, storage)
+    study = opened(config, space, storage)
     enqueue(study, points)
     for trial in untaken(study, points, storage, workdir):
         study.sampler = SAMPLERS[config.sampler](config.seed + trial.number)
         found = proposed(config.base, space, trial)
         console.print(f"trial {trial.number} of {len(points)}: {searched.told(trial.params)}")
         attempt(study, trial, found, _folder(workdir, trial), objective)
-    with locked(workdir, "report", wait=True):
+    with locked(workdir / "locks" / "report"):
         summary = summed_up(config, study)
         write_json(workdir / "search.json", summary)
         searched.write(summary, workdir)
@@ -143,6 +143,8 @@ def planned(config: ConfigDict, space: Space) -> dict[str, dict]:
             "base.protocol is paper: there the test part validates, and a search must not see it; "
             "set --config.base.protocol=held_out"
         )
+    for field in {"protocol", "monitor"} & space.keys():
+        raise UserError(f"space.{field}: trials with another {field} cannot be compared")
     for field, span in space.items():
         for value in _ends(span):
             check(changed(config.base, {field: value}))
@@ -238,13 +240,13 @@ def _journal(file: Path) -> optuna.storages.JournalStorage:
     return optuna.storages.JournalStorage(backend)
 
 
-def opened(config: ConfigDict, storage: optuna.storages.BaseStorage) -> optuna.Study:
+def opened(config: ConfigDict, space: Space, storage: optuna.storages.BaseStorage) -> optuna.Study:
     """The search's study, made by whichever process comes first.
 
     Raises:
       UserError: the storage holds another search of this name.
     """
-    epochs = max(*_ends(config.space.get("epochs", (0,))), config.base.epochs)
+    epochs = max(*_ends(space.get("epochs", (0,))), config.base.epochs)
     study = optuna.create_study(
         storage=storage,
         study_name=config.name,
@@ -261,11 +263,10 @@ def _refuse_other(study: optuna.Study, config: ConfigDict) -> None:
     ours = json.loads(config.to_json())
     for name in ("storage", "trials", "pruner"):  # may change between two starts
         del ours[name]
-    for name in ("dir", "cache", "feeder"):  # change no number
-        del ours["base"]["data"][name]
+    ours["base"] = of_numbers(ours["base"])
     if (theirs := study.user_attrs.get("search")) is None:
         study.set_user_attr("search", ours)
-    elif fields := differing_fields(theirs, ours):
+    elif fields := differing_fields(theirs | {"base": of_numbers(theirs["base"])}, ours):
         raise UserError(
             f"the storage holds a search {config.name} of another config ({'; '.join(fields)}): "
             "choose another --workdir, or another --config.name in a database"
@@ -309,7 +310,7 @@ def untaken(
 
     while waiting := [trial for trial in current(study) if is_waiting(trial)]:
         for trial in waiting:
-            with locked(workdir, f"{trial.number:04}") as ours:
+            with locked(workdir / "locks" / f"{trial.number:04}", seconds=0) as ours:
                 if ours and _is_taken(study, storage, trial.number, _folder(workdir, trial)):
                     yield Trial(study, _id(study, storage, trial.number))
                     break
@@ -344,25 +345,6 @@ def _is_taken(
     if new:
         folder.rmdir()
     return False
-
-
-@contextlib.contextmanager
-def locked(workdir: Path, name: str, wait: bool = False) -> Iterator[bool]:
-    """Whether this process alone holds the name; the system lets go of it if the process dies."""
-    import filelock
-
-    folder = workdir / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / name, timeout=-1 if wait else 0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def attempt(

@@ -47,7 +47,7 @@ import jax
 from ml_collections import ConfigDict
 from rich.table import Table
 
-from fdigits.cells import Training, cells
+from fdigits.cells import STUDY, Training, cells
 from fdigits.console import console
 from fdigits.errors import UserError, full
 from fdigits.files import Busy, held, write_json
@@ -58,7 +58,6 @@ from fdigits.workdir import RESULT
 
 __all__ = ["STUDY", "cells", "run_study"]
 
-STUDY = "study.json"
 WAIT = 5  # seconds until a folder is looked at again in which another process is at work
 
 

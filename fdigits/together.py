@@ -15,7 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from fdigits import devices, noise, train
 from fdigits.data import pipeline
-from fdigits.errors import UserError
+from fdigits.errors import Diverged
 from fdigits.train import Training, TrainState
 
 Arrays = dict[str, np.ndarray]
@@ -81,7 +81,7 @@ def _unless_ended(action: Callable, training: Training, *arguments) -> None:
         return
     try:
         action(training, *arguments)
-    except UserError as error:
+    except Diverged as error:
         training.error = error
 
 

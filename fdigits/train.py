@@ -23,7 +23,7 @@ from fdigits import devices, optim
 from fdigits.config import choose, optimizer_of
 from fdigits.data import pipeline
 from fdigits.data.pairing import Split
-from fdigits.errors import UserError
+from fdigits.errors import Diverged
 from fdigits.noise import KEY_IMPL
 
 EVALUATION_BATCH = 250
@@ -98,7 +98,7 @@ class Training:
     save: Callable[[TrainState, Progress], None] = _nothing  # after each epoch, to come back to
     tick: Callable[[int, dict], None] = _nothing  # after each chunk: its steps, their mean metrics
     show: Callable[[dict], None] = _nothing  # after each epoch: its row of metrics
-    error: UserError | None = None  # what ended it, where others go on
+    error: Diverged | None = None  # what ended it, where others go on
 
     @property
     def steps_per_epoch(self) -> int:
@@ -264,7 +264,7 @@ def fit(training: Training, mesh: Mesh | None = None) -> None:
       mesh: the devices that share each batch; None = this process's first.
 
     Raises:
-      UserError: a loss is no longer finite (names whose, the step and the last good epoch).
+      Diverged: a loss is no longer finite (names whose, the step and the last good epoch).
     """
     config, task = training.config, training.task
     feeder = pipeline.make_feeder(config.data.feeder, training.arrays, mesh)
@@ -296,7 +296,7 @@ def note(training: Training, metrics: Mapping, step: int, seconds: float | None)
       seconds: that the chunk took; None = they are not counted.
 
     Raises:
-      UserError: a loss is no longer finite.
+      Diverged: a loss is no longer finite.
     """
     progress, steps = training.progress, steps_of(metrics)
     if seconds is not None:
@@ -321,7 +321,7 @@ def close(
       seconds: that the epoch took.
 
     Raises:
-      UserError: the validation loss is not finite; nothing is saved.
+      Diverged: the validation loss is not finite; nothing is saved.
     """
     config, task, progress = training.config, training.task, training.progress
     epoch, step, scale = progress.epoch + 1, int(state.step), float(state.plateau.scale)
@@ -331,13 +331,15 @@ def close(
     _check_finite(last, step - 1, epoch, config.monitor)
     # What early stopping, the plateau and the choice of weights want high.
     score = choose(config.monitor, task.SCORES, "monitor") * validation[config.monitor]
-    plateau = optim.make_plateau(config.plateau)
-    _, plateau_state = plateau.update({}, state.plateau, value=1.0 - score)
-    training.state = state = state.replace(plateau=plateau_state)
+    # Where the test part validates, it must not choose: neither the rate nor the weights.
+    watched = config.protocol == "paper"
+    if not watched:
+        plateau = optim.make_plateau(config.plateau)
+        _, plateau_state = plateau.update({}, state.plateau, value=1.0 - score)
+        training.state = state = state.replace(plateau=plateau_state)
 
     progress.epoch = epoch
-    # Where the test part validates, it must not choose: the last weights are the ones.
-    if score > progress.best or config.protocol == "paper":
+    if score > progress.best or watched:
         progress.best, progress.best_epoch = score, epoch
     figures = {name: np.concatenate([one[name] for one in collected]) for name in collected[0]}
     row = {
@@ -384,7 +386,7 @@ def _check_finite(
         whose = f"the {name.replace('_', ' ')}" if name != "loss" else "the loss"
         good = f"the checkpoint of epoch {epoch - 1} is good" if epoch > 1 else "no epoch was done"
         where = "in a new workdir" if epoch > 1 else "and start again"
-        raise UserError(
+        raise Diverged(
             f"{whose} is {values[at]} at step {first_step + at + 1} (epoch {epoch}), {good}: "
             f"lower optimizer.learning_rate or set optimizer.clip_norm, {where}"
         )

@@ -242,12 +242,12 @@ def _tones(word, key):
 
 def _clicks(word, key):
     """One to five knocks that ring for 2 to 30 ms."""
-    keys = jax.random.split(key, 4)
+    keys = jax.random.split(key, 5)
     t = np.arange(len(word), dtype=np.float32) / RATE
     since = t - _between(keys[0], (0.1, 1.1), (5, 1))
     fall = jnp.exp(-since / _between(keys[1], (0.002, 0.03), (5, 1)))
     ring = jnp.sin(2 * np.pi * since * _between(keys[2], (100.0, 3000.0), (5, 1)))
-    loud = jax.random.uniform(keys[3], (5, 1)) * jax.random.bernoulli(keys[3], 0.5, (5, 1))
+    loud = jax.random.uniform(keys[3], (5, 1)) * jax.random.bernoulli(keys[4], 0.5, (5, 1))
     loud = loud.at[0].set(1.0)
     return 0.5 * (loud * jnp.where(since >= 0, fall * ring, 0.0)).sum(0) / 2
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from fdigits import checkpoint, devices, train
-from fdigits.config import differing_fields, modern_result, stage_config
+from fdigits.config import differing_fields, modern_result, of_numbers, stage_config
 from fdigits.console import console
 from fdigits.errors import UserError
 from fdigits.files import atomic, write_json
@@ -16,7 +16,6 @@ from fdigits.trained import STATISTICS, modern_config
 RESULT = "result.json"
 HISTORY = "metrics.jsonl"
 SAMPLES = "samples"  # folder of what a task draws after each epoch
-WHERE_ONLY = ("dir", "cache")  # data fields that change no number
 
 
 def finished(workdir: Path) -> dict | None:
@@ -105,8 +104,7 @@ def _differing(theirs: dict, ours: dict) -> list[str]:
 
 def _what(config: dict) -> dict:
     """What of a config changes a number; of its stages, the names."""
-    data = {k: v for k, v in config["data"].items() if k not in WHERE_ONLY}
-    return config | {"data": data, "stages": sorted(config["stages"])}
+    return of_numbers(config) | {"stages": sorted(config["stages"])}
 
 
 def _stage(config: dict, name: str) -> dict:

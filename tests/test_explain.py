@@ -153,7 +153,7 @@ def test_corruption_starts_clean_and_touches_one_modality():
 
 
 def test_the_first_augmentation_is_the_original(monkeypatch):
-    """The others are at full strength but *combined*, which is at the run's."""
+    """The others are at full strength, but the run's own, which is at its strength."""
 
     def fade(x, key, strength):
         return x * (1 - 0.5 * strength)

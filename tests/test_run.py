@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from fdigits.files import LOCK, held
+from fdigits.workdir import refuse_other
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--config=configs/audio.py", "--config.data.limit=1000", "--config.epochs=6"]
@@ -84,6 +86,9 @@ def test_a_finished_run_says_so_and_changes_nothing(finished):
 
 
 def test_a_workdir_of_another_config_is_refused_with_the_fields(finished):
+    config = json.loads((finished / "config.json").read_text())
+    moved = config | {"chunk": 7, "data": config["data"] | {"feeder": "host", "dir": "elsewhere"}}
+    refuse_other(finished, ConfigDict(moved))  # they change no number
     done = launch(*SMALL, f"--workdir={finished}", "--config.seed=1")
     assert done.returncode == 2
     assert "seed: 0 there, 1 here" in done.stderr and len(done.stderr.splitlines()) == 1

@@ -187,6 +187,8 @@ def test_searches_of_configs_are_sound(place):
         (dict(epochs=("many",)), "grid", {}, "space.epochs holds 'many'"),
         (dict(epochs=dict(low=5, high=2)), "tpe", dict(trials=3), "space.epochs is"),
         (dict(epochs=dict(low=1, high=2)), "grid", {}, "a grid needs a tuple of values"),
+        (dict(protocol=("held_out", "paper")), "grid", {}, "space.protocol: trials with another"),
+        (dict(monitor=("accuracy", "loss")), "grid", {}, "space.monitor: trials with another"),
         (SPACE, "grd", {}, "sampler 'grd' is unknown (did you mean 'grid'?)"),
         (SPACE, "tpe", {}, "trials is 0"),
         (SPACE, "grid", dict(trials=5), "this grid has 8"),

@@ -20,6 +20,7 @@ from fdigits.data.corpus import MODALITIES
 from fdigits.errors import UserError
 from fdigits.examples import check_size, resolved
 from fdigits.files import Busy, held, write_arrays, write_json
+from fdigits.report.verdicts import Items, contrast
 from fdigits.run import _check
 from fdigits.tasks.task import blank_batch
 
@@ -158,6 +159,7 @@ def test_fields_that_no_study_can_have_are_refused():
         (dict(claims=numbered([claim("", "beats", "a", "z")])), "claims.claim_01: cell 'z'"),
         (dict(claims=numbered([claim("", "betas", "a", "b")])), "did you mean 'beats'"),
         (dict(cells={"a": cell("", "configs/audio.py", of="c/stage")}), "cells.a.of"),
+        (dict(cells={"a": cell("", "configs/audio.py", of="a/imag")}), "cells.a.of: stage 'imag'"),
         (dict(cells={"a": cell("", "configs/adio.py")}), "configs/adio.py is not there"),
     ]:
         config = tiny()
@@ -270,6 +272,19 @@ def test_a_run_whose_predictions_are_lost_has_its_figures_and_says_so(runs, tmp_
     (_, run), (claimed,) = found["cells"][0]["runs"], found["claims"]
     assert run["metrics"]["accuracy"] and run["intervals"] == {}
     assert "no interval over test items" in run["reason"] and "1 seed" in claimed["reason"]
+
+
+def test_items_are_compared_by_what_is_known_of_them_with_every_seed():
+    """A run may have lost its inputs, which tell which items are one recording."""
+
+    def items(**sources):
+        ids, label = np.array(["a", "b", "c", "d"]), np.array([0, 1, 2, 3])
+        return Items.of(ids, label, np.array([0, 1, 2, 0]), sources)
+
+    told, lost = items(audio=np.array([0, 0, 1, 1])), items()
+    for pair in ([{0: told, 1: lost}] * 2, [{0: lost, 1: told}, {0: told, 1: told}]):
+        assert contrast(pair, (1, -1)).difference == 0
+    assert contrast([{0: told, 1: lost}], (1,)) == contrast([{0: lost, 1: lost}], (1,))
 
 
 def test_a_run_that_fails_leaves_the_others_and_is_tried_again(runs, tmp_path, capsys):

@@ -242,6 +242,8 @@ def test_what_no_run_can_have_leaves_nothing_behind(tmp_path, field, value, told
 def test_augmentation_without_pictures_is_refused(tmp_path):
     with pytest.raises(UserError, match="reads no pictures or words as they are"):
         run(short("spectrogram", augment__strength=0.5), tmp_path)
+    with pytest.raises(UserError, match="pictures alone are made before"):
+        run(short("strangers", "sound", augment__strength=0.5, augment__generated=9), tmp_path)
     stage = short("attention", "se", augment__strength=0.5)  # of the stages, too, and first
     with stage.unlocked():
         stage.stages["second"] = {"model": {"name": "audio", "image": "cnn", "attention": "none"}}

@@ -8,7 +8,9 @@ import pytest
 
 from fdigits import devices, run, together, train
 from fdigits.checkpoint import Checkpoints, weights
+from fdigits.config import base
 from fdigits.data.pairing import splits
+from fdigits.errors import Diverged, UserError
 from tests.test_train import Loop, staged
 
 TOLERANCE = 1e-4  # of losses and weights after three epochs
@@ -132,3 +134,17 @@ def test_seeds_at_once_are_ordinary_runs(tmp_path, monkeypatch, capsys):
     again = run.run_seeds(config, tmp_path / "seeds", (0, 1))
     assert again == results
     assert capsys.readouterr().out.count("is finished") == 4  # two seeds, a stage each
+
+
+def test_a_seed_whose_loss_is_lost_leaves_those_after_it(tmp_path, monkeypatch):
+    done = []
+
+    def one(config, workdir, page):
+        done.append(workdir.name)
+        if config.seed == 1:
+            raise Diverged("the loss is nan")
+
+    monkeypatch.setattr(run, "run", one)
+    with pytest.raises(UserError, match="seed_1: the loss is nan"):
+        run.run_seeds(base("small", "bundled"), tmp_path, (0, 1, 2))
+    assert done == ["seed_0", "seed_1", "seed_2"]

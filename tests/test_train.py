@@ -150,9 +150,12 @@ def test_the_lowest_loss_can_choose(corpora, tmp_path):
 
 
 def test_where_the_test_part_validates_the_last_weights_are_the_ones(corpora):
-    loop = Loop(corpora, epochs=4, early_stopping=0, protocol="paper")
+    falling = dict(factor=0.1, patience=1)
+    loop = Loop(corpora, epochs=4, early_stopping=0, protocol="paper", plateau=falling)
     progress = loop.fit(staged([0.5, 0.9, 0.1, 0.3]))
     assert (progress.best_epoch, progress.best) == (4, 0.3)
+    # Nor does the rate follow it, which would else have fallen.
+    assert len({row["learning_rate"] for row in progress.history}) == 1
 
 
 def test_early_stopping_waits_its_patience_and_the_best_epoch_is_kept(corpora, tmp_path):

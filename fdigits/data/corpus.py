@@ -10,6 +10,7 @@ import numpy as np
 from fdigits.errors import UserError
 
 CLASSES = 10
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PARTS = ("train", "validation", "test")
 SIDE = 28  # pixels of an image
 FRAMES, COEFFICIENTS = 39, 13  # of a recording's MFCC

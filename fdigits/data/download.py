@@ -17,6 +17,7 @@ from fdigits.config import choose
 from fdigits.data.corpora import fsdd
 from fdigits.data.datasets import DATASETS, Dataset
 from fdigits.errors import UserError
+from fdigits.files import locked
 
 _TIMEOUT, _RETRIES = 30, 2  # seconds; after 1 and 2 seconds
 _HEADERS = {"User-Agent": "fdigits", "Accept-Encoding": "identity"}  # bytes as they are published
@@ -45,12 +46,17 @@ def fetch(name: str, data_dir: Path) -> None:
 
 
 def download(dataset: Dataset, folder: Path) -> None:
-    """Downloads the files that `folder` lacks.
+    """Downloads the files that `folder` lacks; of several processes one, while the others wait.
 
     Raises:
       OSError: no connection, a file that the server does not give, a full disk.
       ValueError: another checksum, or no such Zenodo record.
     """
+    with locked(folder / ".download.lock"):
+        _download(dataset, folder)
+
+
+def _download(dataset: Dataset, folder: Path) -> None:
     import pooch
 
     digests = {file.name: file.digest for file in dataset.files}

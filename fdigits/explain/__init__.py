@@ -126,13 +126,14 @@ def corruption(task: Task, state, batch: Mapping, label_B: np.ndarray) -> Arrays
 def augmentations(task: Task, image_HxW: np.ndarray) -> Arrays:
     """One picture and what each augmentation makes of it: `name` [K] and `image` [K, H, W] uint8.
 
-    The seven at full strength, *combined* at the run's.
+    Each at full strength, the run's own at the run's.
     """
     names = ["original", *augment.AUGMENTATIONS]
     x = jnp.asarray(image_HxW, jnp.float32)[None, ..., None] / 255
     made = [x]
+    own = task.config.augment
     for number, name in enumerate(augment.AUGMENTATIONS):
-        strength = task.config.augment.strength if name == "combined" else 1.0
+        strength = own.strength if name == own.name else 1.0
         made.append(augment.apply(name, x, jax.random.key(number), strength))
     pictures = np.rint(255 * np.concatenate(made)[..., 0]).astype(np.uint8)
     return {"name": np.array(names), "image": pictures}

@@ -14,7 +14,6 @@ from fdigits.models.encoders import ConvEncoder, ExampleEncoder
 from fdigits.models.layers import ConvTranspose, Dense, Dropout, StridedConv
 
 Batch = Mapping[str, jax.Array]
-JUDGE = ("judge_encoder", "judge_head")  # the modules that an earlier stage trains
 
 
 class Gaussian(nn.Module):

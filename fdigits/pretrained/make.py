@@ -49,7 +49,7 @@ def ship(run: Trained, least: dict[str, float], folder: Path = SHIPPED) -> None:
 
 
 def measure(data_dir: Path, cache: Path) -> None:
-    """Writes the shipped weights' accuracy on `TESTED`: a test holds the package to it."""
+    """Writes the shipped weights' accuracy on `TESTED`."""
     run, figures = shipped(), {}
     for data, part in TESTED:
         tested = evaluate.test_on(run, data, data_dir, cache, part)

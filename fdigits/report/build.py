@@ -113,7 +113,9 @@ def _sample(run: Run, modality: str) -> Picture:
 
 def _augmented(run: Run) -> Picture:
     shown = run.augmentations
-    caption = f"Each at full strength, combined at the run's. {words.brief(run)}"
+    own = run.config["augment"]
+    told = f"Each at full strength, {own['name']} at the run's own, {own['strength']:g}."
+    caption = f"{told} {words.brief(run)}"
     figure = partial(figures.augmentations, shown["name"].tolist(), shown["image"])
     file = f"{words.slug(run.config['data']['name'])}_augmentations"
     return Picture(file, figure, f"Augmentations of {words.data(run)}", caption, 420)

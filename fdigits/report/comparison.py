@@ -116,7 +116,8 @@ def paired_tests(runs: dict[str, Run]) -> Iterator[Block]:
     for (name_a, a), (name_b, b) in combinations(runs.items(), 2):
         only_a, only_b, p = statistics.mcnemar(a.correct_N, b.correct_N)
         clustered = statistics.paired_p(a.correct_N, b.correct_N, a.seen() | b.seen())
-        rows.append([name_a, name_b, f"{only_a:,}", f"{only_b:,}", _p(p), _p(clustered)])
+        tests = map(words.p_value, (p, clustered))
+        rows.append([name_a, name_b, f"{only_a:,}", f"{only_b:,}", *tests])
     yield Grid(
         ["A", "B", "only A right", "only B right", "McNemar p", "clustered p"],
         rows,
@@ -127,7 +128,3 @@ def paired_tests(runs: dict[str, Run]) -> Iterator[Block]:
         "of it and of permutation tests that swap all items of an image or a recording together. "
         "Not corrected for the number of comparisons."
     )
-
-
-def _p(value: float) -> str:
-    return "<0.0001" if value < 1e-4 else f"{value:.4f}"

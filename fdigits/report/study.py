@@ -15,6 +15,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from fdigits.cells import STUDY
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic, path_of, write_json
 from fdigits.report import reported, words
@@ -50,8 +51,6 @@ from fdigits.report.study_tables import (
 )
 from fdigits.report.style import PALE, RUNS, STYLE
 from fdigits.report.terminal import HEADINGS
-
-STUDY = "study.json"
 
 
 def read(folder: Path) -> dict:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fdigits.config import CLASSIFYING
 from fdigits.errors import UserError
 from fdigits.report import artifacts, attention, build, comparison, figures, fusion, words
 from fdigits.report.artifacts import Run
@@ -14,7 +15,6 @@ from fdigits.report.page import Beside, Block, Heading, Note, Picture, sound
 from fdigits.report.study_tables import done, titled
 from fdigits.report.style import RUNS
 
-CLASSIFYING = ("classify", "recognise")
 DRAWN = 6  # systems whose maps are drawn: a t-SNE takes seconds
 LINES = len(RUNS)  # in one figure of curves
 NO_RUNS = (

@@ -186,7 +186,7 @@ def _comparison(one: dict, titles: dict[str, str]) -> list[str]:
     found = [titles.get(one[side], one[side]) for side in "ab"]
     ends = one["interval"] or [None]
     span = "–" if None in ends else " to ".join(map(_points, ends))
-    tests = [_p(one["p"]), _p(one["p_holm"])]
+    tests = [words.p_value(one["p"]), words.p_value(one["p_holm"])]
     items = [", ".join(str(seed[side]) for seed in one["mcnemar"]) or "–" for side in ONLY]
     return [*found, _points(one["difference"]), span, *tests, *items, one["group"]]
 
@@ -196,12 +196,6 @@ ONLY = ("only_a", "only_b")
 
 def _points(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:+.2f}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "<0.0001" if value < 1e-4 else f"{value:.4f}"
 
 
 def every_run(study: dict) -> Iterator[Block]:

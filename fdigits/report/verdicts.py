@@ -109,11 +109,23 @@ def contrast(cells: Sequence[Cell], weights: Sequence[float]) -> Effect | None:
 def _contrast(cells: tuple[tuple[Items, ...], ...], weights: tuple[float, ...]) -> Effect:
     if len(cells) > 1 and not all(_same(items) for items in zip(*cells, strict=True)):
         return _apart(cells, weights)
-    values, sources = [], []
-    for items in zip(*cells, strict=True):
-        values.append(sum(w * one.correct_N for w, one in zip(weights, items, strict=True)))
-        sources.append({name: ids for one in items for name, ids in one.sources.items()})
-    return statistics.paired_effect(values, sources, flips=len(cells) > 1)
+    seeds = list(zip(*cells, strict=True))
+    values = [
+        sum(weight * one.correct_N for weight, one in zip(weights, items, strict=True))
+        for items in seeds
+    ]
+    return statistics.paired_effect(values, _sources(seeds), flips=len(cells) > 1)
+
+
+def _sources(seeds: Sequence[Sequence[Items]]) -> list[dict[str, np.ndarray]]:
+    """Of each seed what its items are made of, as far as it is known of every seed (a run may have
+    lost its inputs); else the items."""
+    found = [{name: ids for one in items for name, ids in one.sources.items()} for items in seeds]
+    known = set.intersection(*map(set, found))
+    return [
+        {name: ids for name, ids in sources.items() if name in known} or {"item": items[0].id_N}
+        for sources, items in zip(found, seeds, strict=True)
+    ]
 
 
 def _same(items: Sequence[Items]) -> bool:
@@ -126,9 +138,10 @@ def _apart(cells: Sequence[Sequence[Items]], weights: Sequence[float]) -> Effect
     for items, weight in zip(cells, weights, strict=True):
         values = [one.correct_N.astype(float) for one in items]
         mean_S += weight * np.array([value.mean() for value in values])
+        sources = _sources([(one,) for one in items])
         found = [
-            statistics.clustered_variance(values, [one.sources[name] for one in items])
-            for name in items[0].sources
+            statistics.clustered_variance(values, [ids[name] for ids in sources])
+            for name in sources[0]
         ]
         own, k = max(found)
         variance, clusters = variance + weight**2 * own, min(clusters, k)

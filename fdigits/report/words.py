@@ -26,6 +26,12 @@ PAPER_RATIO = {  # of the parts that each paper, or one of its problems, drew
 }
 
 
+def p_value(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return "<0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
 def members(name: str) -> tuple[datasets.Dataset, ...]:
     """What a data set is made of: "mnist_fsdd" -> the records of mnist and fsdd; () if unknown."""
     try:

@@ -13,7 +13,7 @@ from fdigits.errors import UserError
 from fdigits.models import flow
 from fdigits.models.classifiers import Head
 from fdigits.models.encoders import ExampleEncoder
-from fdigits.tasks.generate import Generate
+from fdigits.tasks.generate import Generate, refuse_half_precision
 from fdigits.tasks.task import Batch
 from fdigits.train import Player
 
@@ -36,10 +36,12 @@ class Modules(nn.Module):
 
 
 class Flow(Generate):
-    """Learns the velocity of straight ways from noise (time 0) to pictures within -1..1 (1)."""
+    """Learns the velocity of straight ways from noise (time 0) to pictures (1), which `data.pixels`
+    puts within -1..1."""
 
     @classmethod
     def of(cls, config: ConfigDict) -> "Flow":
+        refuse_half_precision(config)
         if config.model.width % flow.GROUPS:
             raise UserError(
                 f"model.width is {config.model.width}: {config.name} needs a multiple of "
@@ -78,4 +80,5 @@ class Flow(Generate):
             time_B = jnp.full(len(x), number / STEPS)
             return x + self._velocity(params, x, time_B, label_B) / STEPS
 
-        return (jax.lax.fori_loop(0, STEPS, step, noise_BxZ.reshape(-1, SIDE, SIDE, 1)) + 1) / 2
+        start = noise_BxZ.reshape(-1, SIDE, SIDE, 1)
+        return self.within_1(jax.lax.fori_loop(0, STEPS, step, start))

@@ -9,7 +9,6 @@ import soundfile
 
 from fdigits.data.corpora import (
     audio_mnist,
-    bundled,
     fsdd,
     gsc_digits,
     gsc_partial,
@@ -19,7 +18,7 @@ from fdigits.data.corpora import (
     reduced_mnist,
     voices,
 )
-from fdigits.data.corpus import Corpus, check
+from fdigits.data.corpus import WORDS, Corpus, check
 from fdigits.errors import UserError
 from tests.data.source_files import idx, wav, write_folder, write_mnist, write_tar
 
@@ -363,7 +362,7 @@ class TestVoices:
     def test_what_is_said(self):
         plan = voices.digits("f3")
         assert len(plan) == 160 and voices.find(None) == []
-        for word in bundled.WORDS:
+        for word in WORDS:
             accents = [one.voice for one in plan if one.word == word]
             assert len(accents) == 16 and len(set(accents)) == 8
         assert len({(one.rate, one.pitch) for one in plan}) > 100
@@ -372,7 +371,7 @@ class TestVoices:
     def test_other_words_are_none_of_the_ten(self):
         words = voices.OTHER_WORDS.split()
         assert len(words) == len(set(words)) > 140
-        assert not set(words) & {*bundled.WORDS, "oh", "to", "too", "won", "for", "ate", "nein"}
+        assert not set(words) & {*WORDS, "oh", "to", "too", "won", "for", "ate", "nein"}
         said = [one.word for one in voices.no_digits("m1")]
         assert len(set(said)) == 20 and set(said) <= set(words)
 

@@ -113,6 +113,15 @@ def test_what_an_earlier_start_left_is_gone_on_with(server, fetch):
     assert held(fetch.folder) == {"a": CONTENT}
 
 
+def test_several_at_once_download_it_once(server, fetch):
+    threads = [threading.Thread(target=fetch) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert held(fetch.folder) == {"a": CONTENT} and server.asked == [None]
+
+
 def test_a_server_that_sends_all_again(server, fetch):
     server.ranges = False
     (fetch.folder / "a.part").write_bytes(CONTENT[:1_000])

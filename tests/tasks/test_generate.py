@@ -269,8 +269,10 @@ def test_a_flows_width_is_a_multiple_of_its_groups(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_half_precision_is_refused():
-    config = stage_config(get_config("gan"), "gan").copy_and_resolve_references()
+@pytest.mark.parametrize("generator", ["gan", "flow", "cvae"])
+def test_half_precision_is_refused(generator):
+    config = get_config("gan", f"generator={generator}")
+    config = stage_config(config, "gan").copy_and_resolve_references()
     config.dtype = "bfloat16"
     with pytest.raises(UserError, match=r"dtype is bfloat16: .* float32 only"):
         tasks.make(config)

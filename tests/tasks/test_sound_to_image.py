@@ -15,14 +15,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from scipy.spatial.distance import pdist
 
 from fdigits import checkpoint, evaluate, predict, report, tasks, trained
-from fdigits.config import stage_config
+from fdigits.config import check, stage_config
 from fdigits.data import prepare
 from fdigits.data.corpora import bundled
 from fdigits.errors import UserError
-from fdigits.models import vae
 from fdigits.report import artifacts
 from fdigits.run import run, stage_order
-from fdigits.tasks import sound_to_image
+from fdigits.tasks import generate, sound_to_image
 from fdigits.tasks.classify import cross_entropy
 from fdigits.train import create_state, make_train_step
 from tests.models import parity
@@ -276,7 +275,7 @@ def test_steps_lower_the_loss_and_leave_the_judge(arg):
         state, told = step(state, items)
         losses.append(float(told["loss"]))
     assert losses[-1] < 0.95 * losses[0]
-    for name in vae.JUDGE:
+    for name in generate.JUDGE:
         jax.tree.map(np.testing.assert_array_equal, state.params[name], before[name])
 
 
@@ -422,3 +421,12 @@ def test_the_judge_comes_first():
     assert stage_order(get_config("sound_to_image", "tuned")) == ["judge", "vae"]
     with pytest.raises(UserError, match="did you mean 'mfcc'"):
         get_config("sound_to_image", "features=mfc")
+
+
+def test_a_speaker_may_be_held_out_of_the_recordings():
+    """The judge hears none."""
+    config = get_config("sound_to_image", "mnist_fsdd,split=speaker")
+    config.data.speaker = "theo"
+    judge = stage_config(config, "judge")
+    check(judge)
+    assert (config.data.speaker, judge.data.speaker) == ("theo", "")

@@ -21,7 +21,6 @@ HELD = (
     *("espeak.audio", "espeak.label", "espeak.id", "espeak.voice", "espeak.part"),
     *("sample.picture", "sample.recording"),
 )
-WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 def read(name: str) -> dict[str, Corpus]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from fdigits.data import features, recordings
 from fdigits.data.corpora import audio_files
-from fdigits.data.corpus import CLASSES, Corpus, Recordings, check
+from fdigits.data.corpus import CLASSES, WORDS, Corpus, Recordings, check
 from fdigits.errors import UserError
 
 KINDS = {"image": "picture", "audio": "recording"}
@@ -24,7 +24,6 @@ SOUNDS = frozenset(
     (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
     + (".m4a", ".aac", ".amr", ".wma")
 )
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DIGITS = {name: digit for digit, word in enumerate(WORDS) for name in (str(digit), word)}
 RATE = 16_000  # Hz, of recordings that have several rates
 _FEW = 300  # files for which no worker is started

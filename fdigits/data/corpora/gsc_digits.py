@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fdigits.data.corpora import audio_files
-from fdigits.data.corpora.bundled import WORDS
-from fdigits.data.corpus import Corpus, Recordings
+from fdigits.data.corpus import WORDS, Corpus, Recordings
 
 FOLDERS = ("gsc_digits", "speech_commands")
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from fdigits.data import features
 from fdigits.data.corpora import synthesiser
-from fdigits.data.corpora.bundled import FEATURES, FOLDER, SAMPLES, WORDS
+from fdigits.data.corpora.bundled import FEATURES, FOLDER, SAMPLES
 from fdigits.data.corpora.synthesiser import Utterance
-from fdigits.data.corpus import CLASSES, PARTS, Recordings
+from fdigits.data.corpus import CLASSES, PARTS, WORDS, Recordings
 from fdigits.data.pictures import BOX, centre
 from fdigits.errors import exit_cleanly
 from fdigits.files import atomic, path_of, write_arrays

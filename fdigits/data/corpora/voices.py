@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from fdigits.data.corpora import make_bundled
-from fdigits.data.corpora.bundled import WORDS
 from fdigits.data.corpora.make_bundled import ACCENTS
 from fdigits.data.corpora.synthesiser import Utterance
-from fdigits.data.corpus import Recordings
+from fdigits.data.corpus import WORDS, Recordings
 
 VERSION = 1  # of what is spoken: a new one makes the recordings anew
 TAKES = 2  # of a word by a voice in an accent
