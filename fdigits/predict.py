@@ -207,10 +207,10 @@ def tested(run: Path | None, data: str, *where) -> Iterator[str]:
     if confused := confusions(np.array(figures["confusion"])):
         yield f"taken for another: {', '.join(confused[:IN_A_ROW])}"
     if any(one.own for one in datasets.find(data)):
-        p_NxV = np.asarray(known.task.probabilities(outputs))
+        p_NxV, ids = np.asarray(known.task.probabilities(outputs)), split.ids()
         for i in np.flatnonzero(p_NxV.argmax(-1) != label):
             taken = p_NxV[i].argmax()
-            yield f"{split.ids()[i]}: {label[i]}, taken for {taken} ({p_NxV[i, taken]:.4f})"
+            yield f"{ids[i]}: {label[i]}, taken for {taken} ({p_NxV[i, taken]:.4f})"
 
 
 def confusions(confusion_VxV: np.ndarray) -> list[str]:
