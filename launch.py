@@ -12,7 +12,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow only feeds; this says so quietly
 
-from fdigits.errors import UserError, exit_cleanly  # first: it listens to Ctrl-C
+from fdigits.errors import UserError, exit_cleanly, importing  # first: it listens to Ctrl-C
 
 # isort: split
 from absl import app, flags, logging
@@ -37,16 +37,18 @@ def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.FATAL)  # what Orbax's threads meet is raised, too
     # A full disk under JAX's cache only means that it compiles again next time.
     warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
-    import jax
+    with importing():
+        import jax
 
-    from fdigits import devices
-    from fdigits.console import console
-    from fdigits.files import path_of
+        from fdigits import devices
+        from fdigits.console import console
+        from fdigits.files import default_workdir, path_of
+        from fdigits.run import run, run_seeds
 
     jax.config.update("jax_compilation_cache_dir", str(path_of(XLA_CACHE)))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     config, seeds = CONFIG.value, _seeds(SEEDS.value)
-    workdir = path_of(WORKDIR.value or f"runs/{config.name}")
+    workdir = path_of(WORKDIR.value) if WORKDIR.value else default_workdir(config.name)
     if "space" in config or "cells" in config:
         if seeds or COORDINATOR.value or PROCESSES.value > 0 or PROCESS.value >= 0:
             raise UserError(
@@ -55,8 +57,6 @@ def main(arguments: list[str]) -> None:
             )
         _many_runs(config, workdir)
         return
-    from fdigits.run import run, run_seeds
-
     devices.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
     console.quiet = not devices.is_first()
     if seeds:
@@ -66,17 +66,16 @@ def main(arguments: list[str]) -> None:
 
 
 def _many_runs(config: ConfigDict, workdir: Path) -> None:
-    from fdigits.files import check_writable
+    from fdigits.files import check_writable, refuse_place
 
+    refuse_place(workdir, "a search" if "space" in config else "a study")
     check_writable(workdir)
-    if "space" in config:
-        from fdigits.search import search  # needs Optuna
-
-        search(config, workdir)
-    else:
-        from fdigits.study import run_study  # needs SciPy
-
-        run_study(config, workdir)
+    with importing():
+        if "space" in config:
+            from fdigits.search import search as start  # needs Optuna
+        else:
+            from fdigits.study import run_study as start  # needs SciPy
+    start(config, workdir)
 
 
 def _seeds(words: list[str]) -> list[int]:

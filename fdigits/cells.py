@@ -27,6 +27,7 @@ from ml_collections import ConfigDict
 
 from fdigits.config import choose, stage_config
 from fdigits.errors import UserError
+from fdigits.files import default_workdir
 
 ROOT = Path(__file__).parents[1]
 SEEDS = (0, 1, 2, 3, 4)
@@ -220,7 +221,8 @@ def training(config: ConfigDict, name: str, seed: int) -> Training:
     one, folder = config.cells[name], f"{name}/seed_{seed}"
     overrides = [*_split(config.overrides), *_split(one.overrides), f"seed={seed}"]
     flags = [f"--config={one.config}", *(f"--config.{field}" for field in overrides)]
-    command = shlex.join(["python", "launch.py", *flags, f"--workdir=runs/{config.name}/{folder}"])
+    workdir = (default_workdir(config.name) / folder).as_posix()
+    command = shlex.join(["python", "launch.py", *flags, f"--workdir={workdir}"])
     made = load(one.config)
     for field in overrides:
         override(made, field, f"cells.{name}")

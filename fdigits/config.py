@@ -4,6 +4,7 @@ import difflib
 import json
 import math
 import os
+import traceback
 from collections.abc import Iterable, Mapping
 
 from absl import flags
@@ -45,6 +46,7 @@ CLASSIFIER = dict(  # the models of the task `classify`; a model takes the field
 MEMBERS = {"hidden": (1,), "frozen": ("",)}  # of tuples that are empty by default
 NAMED = ("stages", "start", "players", "encoded", "generated")  # groups of a config's own names
 WHERE_ONLY = ("dir", "cache", "feeder")  # of the data: where and how they come
+MADE = "it must give a ConfigDict, as `fdigits.config.base` makes one"
 CLASSIFYING = ("classify", "recognise")  # tasks whose models these are
 OLD_FIELDS = {"reported": "paper"}
 OLD_WORDS = {"protocol": {"report": "paper"}, "data.split": {"report": "paper"}}
@@ -256,6 +258,7 @@ def check(config: ConfigDict) -> None:
     if config.seed >= 2**32:  # JAX's keys take no more
         raise UserError(f"seed is {config.seed}: it must be below 2 to the power of 32")
     choose(config.protocol, dict.fromkeys(("held_out", "paper")), "protocol")
+    choose(config.data.feeder, dict.fromkeys(("auto", "host", "device")), "data.feeder")
     if not 0 < config.plateau.factor < 1:
         raise UserError(f"plateau.factor is {config.plateau.factor}: it must be between 0 and 1")
     _check_earlier(config)
@@ -398,8 +401,13 @@ def parse_flags(argv: list[str]) -> list[str]:
     """absl's flags parser, for `app.run`; a wrong flag, field or file is one line, exit 2."""
     try:
         rest = flags.FLAGS([_at_home(word) for word in argv])
-        _ = flags.FLAGS.config.name  # a missing file shows on first use
+        found = flags.FLAGS.config
+        _ = getattr(found, "name", None)  # a missing file shows on first use
+        if not isinstance(found, ConfigDict):
+            raise UserError(f"get_config of the config file gives a {type(found).__name__}: {MADE}")
         return rest
+    except UserError:
+        raise
     except flags.Error as error:
         flag, _, told = str(error).strip().partition(": ")
         if "Traceback" in told:  # of a config file of one's own: what it says is its last line
@@ -409,6 +417,8 @@ def parse_flags(argv: list[str]) -> list[str]:
         told = str(error).splitlines()[-1].strip()
         raise UserError(f"the config file cannot be read: {told}; see configs/") from None
     except (AttributeError, KeyError) as error:  # ml_collections: an unknown field
+        if "get_config" in str(error):
+            raise UserError(f"the config file has no get_config: {MADE}") from None
         told = error.args[0]
         told = told.args[0] if isinstance(told, KeyError) else str(told)
         field, *hint = str(told).splitlines()
@@ -418,6 +428,13 @@ def parse_flags(argv: list[str]) -> list[str]:
         raise UserError(
             f"unknown config field {field}. {' '.join(hint) or 'See fdigits/config.py.'}"
         ) from None
+    except SyntaxError as error:
+        where = f"{error.filename}, line {error.lineno}"
+        raise UserError(f"the config file is no Python ({where}: {error.msg})") from None
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{at.filename}, line {at.lineno}: {type(error).__name__}: {error}"
+        raise UserError(f"the config file cannot be run ({told})") from None
 
 
 def _at_home(word: str) -> str:

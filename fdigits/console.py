@@ -14,7 +14,10 @@ from fdigits.errors import writing
 # A pipe has no width of its own; 80 would fold the tables.
 # Paths and errors may hold brackets: no markup.
 console = Console(
-    highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120
+    highlight=False,
+    markup=False,
+    soft_wrap=True,
+    width=None if sys.stdout and sys.stdout.isatty() else 120,
 )
 
 

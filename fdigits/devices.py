@@ -33,6 +33,8 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
     Raises:
       UserError: only some of the three are given, or the others cannot be reached.
     """
+    if coordinator not in ("", "auto") and not coordinator.rpartition(":")[2].isdecimal():
+        raise UserError(f"--coordinator={coordinator}: it must be host:port, or auto")
     given, named = (bool(coordinator), processes > 0, process >= 0), ()
     if any(given) and (coordinator, processes, process) != ("auto", 0, -1):
         if not all(given) or coordinator == "auto":

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, no quota, a file at its limit
 
 STOPPED = "stopped: run the same command again to continue"
+MEMORY = "not enough memory: lower batch_size, or what makes the model large (width, filters)"
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 AGAIN = 0.05  # seconds after which a Ctrl-C that was lost is sent once more
 
@@ -71,8 +72,14 @@ def exit_cleanly(main: Callable[..., object]) -> Callable[..., object]:
             sys.exit(1)
         except KeyboardInterrupt:
             print(STOPPED, file=sys.stderr)
-            sys.exit(INTERRUPTED)
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                with contextlib.suppress(OSError):
+                    stream.flush()
+            os._exit(INTERRUPTED)  # Python's own end may crash where JAX is still compiling
         except Exception as error:
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+                print(f"error: {MEMORY}", file=sys.stderr)
+                sys.exit(2)
             if not (told := full(error)):
                 raise
             where = told.filename or "where the output goes"
@@ -98,6 +105,17 @@ def stop_while_importing() -> None:
     main = threading.current_thread() is threading.main_thread()
     if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """`stop_while_importing` for what a `main` itself imports."""
+    stop_while_importing()
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is _stop:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _stop(*_) -> None:

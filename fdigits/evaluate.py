@@ -90,7 +90,11 @@ def remake(workdir: Path, data_dir: Path | None = None, cache: Path | None = Non
         lost = f"{workdir} lacks {', '.join(missing)}, which cannot be made again"
         raise UserError(f"{lost}: {error}") from error
     made = {name: files[name] for name in missing if name in files}
-    _write(workdir, made)
+    try:
+        _write(workdir, made)
+    except OSError as error:
+        told = f"{workdir} lacks {', '.join(missing)}, which cannot be written there"
+        raise UserError(f"{told}: {error.strerror}") from error
     return list(made)
 
 

@@ -23,6 +23,7 @@ from fdigits.files import atomic, path_of
 from fdigits.trained import Trained
 
 PLATFORMS = ("cpu", "cuda")
+EXPORTED = "exported from fdigits"  # in an export's README
 LOAD = '''"""An exported model; needs jax and flatbuffers alone: pip install jax flatbuffers
 
 python load.py NAME.stablehlo image=IMAGES.npy ... prints each item's probabilities of the digits.
@@ -104,7 +105,7 @@ def _shape(model: Trained, name: str) -> tuple[int, ...]:
 
 def described(model: Trained, names: list[str]) -> Iterator[str]:
     """The export's README, in lines."""
-    yield f"# {model.config.name}, exported from fdigits\n"
+    yield f"# {model.config.name}, {EXPORTED}\n"
     yield f"{', '.join(names)}: StableHLO with the weights inside, for {' and '.join(PLATFORMS)}."
     yield "`load.py` (jax and flatbuffers, nothing else) gives the function:\n"
     keywords = ", ".join(f"{name}={name}" for name in model.task.given or model.task.reads)
@@ -124,8 +125,10 @@ def write(model: Trained, out: Path) -> list[Path]:
     """Writes the export into the folder `out`; returns its files.
 
     Raises:
-      UserError: the model cannot be exported, or nothing can be written there.
+      UserError: the model cannot be exported, nothing can be written there, or what lies there is
+        no export.
     """
+    _refuse_others(out)
     made = {"+".join(reads): exported(model, reads) for reads in combinations(model)}
     files = {f"{name}.stablehlo": one.serialize() for name, one in made.items()}
     readme = "\n".join(described(model, list(files))) + "\n"
@@ -139,6 +142,17 @@ def write(model: Trained, out: Path) -> list[Path]:
     return [out / name for name in files]
 
 
+def _refuse_others(out: Path) -> None:
+    """Leaves a run, and a person's own README, as they are."""
+    if (out / "result.json").exists():
+        raise UserError(f"{out} is a run: to export it, name the folder for the export after it")
+    readme = out / "README.md"
+    ours = readme.is_file() and EXPORTED in readme.read_text(errors="replace")
+    for name in ("README.md", "load.py"):
+        if (out / name).exists() and not ours:
+            raise UserError(f"{out / name} is there already, of no export: name another folder")
+
+
 @exit_cleanly
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m fdigits.export", description=__doc__)
@@ -147,7 +161,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("out", type=path_of, help="folder for the export")
     given = parser.parse_args(arguments)
     model = trained.load(given.run) if given.run else trained.shipped()
-    for file in write(model, given.out):
+    files = write(model, given.out)
+    told = f"the run {given.run}" if given.run else "the weights that ship"
+    console.print(f"{model.config.name}, {told}:")
+    for file in files:
         console.print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")
 
 

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,12 @@ from fdigits.errors import UserError, writing
 
 LOCK = ".lock"  # in a run's folder, while it is at work; what is left of it then holds nobody up
 PATIENCE = 0.2  # seconds to try again, as the lock's file may go while it is being locked
+
+
+MARKS = {  # what tells whose a workdir is
+    **{"config.json": "a run", "study.json": "a study"},
+    **{"trials.log": "a search", "search.json": "a search"},
+}
 
 
 class Busy(UserError):
@@ -86,6 +93,28 @@ def held(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def default_workdir(name: str) -> Path:
+    """Of a config: one folder, though its name may hold a path (`image_cnn-folder:~/my digits`)."""
+    return Path("runs", re.sub(r"[^\w.+=-]+", "_", name).strip(".") or "run")
+
+
+def refuse_place(workdir: Path, kind: str) -> None:
+    """Refuses a workdir for "a run", "a study" or "a search" that is another kind's, or in whose
+    path Orbax would see a pattern, so that it could not read its checkpoints again.
+
+    Raises:
+      UserError: as said.
+    """
+    for name, theirs in MARKS.items():
+        if theirs != kind and (workdir / name).exists():
+            raise UserError(f"{workdir} holds {theirs}: choose another --workdir for {kind}")
+    if odd := sorted({"[", "\\"} & set(str(workdir.absolute())) - {os.sep}):
+        raise UserError(
+            f"{workdir.absolute()} has a {odd[0]} in it, where no checkpoint can be read again: "
+            "choose another --workdir"
+        )
+
+
 def check_writable(folder: Path) -> None:
     """Makes a folder where absent, and sees whether it can be written into.
 
@@ -96,7 +125,7 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise UserError(f"cannot write into the workdir {folder}: {error}") from error
+        raise UserError(f"cannot write into {folder}: {error}") from error
 
 
 def is_held(folder: Path) -> bool:

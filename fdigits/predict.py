@@ -26,12 +26,12 @@ from fdigits.data.corpora import folder
 from fdigits.data.corpus import CLASSES, PARTS, SIDE
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic, path_of
-from fdigits.recogniser import Recogniser, Recognition
+from fdigits.recogniser import ALONE, Recogniser, Recognition
 
 Item = dict[str, Path]  # "picture" and "recording", as given
 KINDS = ("picture", "recording")
 IN_A_ROW = 10  # pictures that are shown, kinds of confusion that are told
-UNREADABLE = 1  # exit status when a file among several could not be read
+UNREADABLE = 1  # exit status when a file could not be read, and others were answered
 
 
 def items(picture: Sequence[Path], recording: Sequence[Path], pairs: Path | None) -> list[Item]:
@@ -120,14 +120,15 @@ def _rows(path: Path) -> list[dict]:
 
 
 def recognised(recognise: Recogniser, given: Sequence[Item]) -> Iterator[tuple[Recognition, bool]]:
-    """Each item's recognition, and whether its files could be read; one alone must be readable.
+    """Each item's recognition, and whether its files could all be read; one alone must be readable.
 
     Raises:
       UserError: the only item's file cannot be read, or the run cannot do with what is given.
     """
     for item in given:
         try:
-            yield recognise(**item), True
+            found = recognise(**item)
+            yield found, not any(f": {ALONE}" in warning for warning in found.warnings)
         except UserError as error:
             if len(given) == 1:
                 raise
@@ -165,6 +166,8 @@ def show(found: Sequence[Path], file: Path) -> None:
     """
     from PIL import Image
 
+    if not file.suffix:
+        raise UserError(f"--show={file} has no ending that says which kind of picture: {file}.png")
     if not found:
         raise UserError("--show shows pictures: give some with --picture or --pairs")
     rows = -(-len(found) // IN_A_ROW)

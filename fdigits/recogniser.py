@@ -26,6 +26,9 @@ HEARD = {
 }
 
 
+ALONE = "alone, since "  # a warning's beginning: the other file could not be read
+
+
 @dataclasses.dataclass(frozen=True)
 class Opinion:
     """What is seen or heard in one file, or in both together."""
@@ -149,7 +152,7 @@ class Recogniser:
             raise next(iter(failed.values()))
         for error in failed.values():  # what can be read is answered, and says what cannot
             kind, one = next(iter(read.items()))
-            read[kind] = one._replace(warnings=(*one.warnings, f"alone, since {error}"))
+            read[kind] = one._replace(warnings=(*one.warnings, f"{ALONE}{error}"))
         if not read:
             kinds = " or a ".join(self._kinds)
             raise UserError(f"{self.trained.config.name} reads a {kinds}: give one")

@@ -30,7 +30,7 @@ from fdigits.corruptions import Sweep
 from fdigits.data import datasets, pairing, prepare
 from fdigits.data.corpus import Corpus
 from fdigits.errors import UserError, exit_cleanly
-from fdigits.files import path_of, write_json
+from fdigits.files import check_writable, path_of, write_json
 from fdigits.trained import Trained
 
 Arrays = dict[str, np.ndarray]
@@ -260,10 +260,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data-dir", type=path_of, help="of the source files, if not as it was")
     parser.add_argument("--cache", type=path_of, help="of prepared arrays, if not as it was")
     given = parser.parse_args(arguments)
-    try:
-        given.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write into {given.out}: {error}") from None
+    check_writable(given.out)
+    if given.json:
+        check_writable(given.json.parent)
+        if given.json.is_dir():
+            raise UserError(f"--json={given.json} is a folder: name a file")
     runs = [trained.load(run) for run in given.runs] or [trained.shipped()]
     data = given.data or ("" if given.runs else SHIPPED_DATA)
     found, ids = [], set()
@@ -276,11 +277,11 @@ def main(arguments: list[str] | None = None) -> None:
                 items = own_items(run, given.data_dir, given.cache)
             ids.add(tuple(items.id))
             found += [measured(system, items) for system in systems(run, name)]
-    if given.json:
-        write_json(given.json, found)
     from fdigits.report import robustness  # matplotlib
 
     console.print(f"{robustness.write(found, len(ids) == 1, given.out)} written")
+    if given.json:
+        write_json(given.json, found)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,8 @@ def run_seeds(
         own = config.copy_and_resolve_references()
         own.seed = seed
         runs.append((own, workdir / f"seed_{seed}"))
+    for one, _ in runs:
+        agree(_check, one)
     if at_once():
         return _run_all(runs, page)
     results, failed = [], []

@@ -21,6 +21,7 @@ from fdigits import tasks
 from fdigits.config import check, choose, differing_fields, of_numbers
 from fdigits.console import console
 from fdigits.errors import UserError, full
+from fdigits.examples import resolved
 from fdigits.files import locked, write_json
 from fdigits.report import searched
 from fdigits.run import run
@@ -49,6 +50,7 @@ PRUNERS = {
     "hyperband": lambda epochs: optuna.pruners.HyperbandPruner(max_resource=epochs),
 }
 POINT = "point"  # attribute of a trial: which one it is, of all that the search needs
+DONE = ("complete", "pruned", "running")  # states of a trial that can be gone through
 REASON = "reason"  # attribute of a failed trial
 JOURNAL = "trials.log"
 
@@ -76,8 +78,10 @@ def search(config: ConfigDict, workdir: Path, objective: Objective = trained) ->
       workdir: of all processes that share a storage file; trial 7's run is in `trials/0007`.
 
     Raises:
-      UserError: the config is none of a search, or the storage is another search's.
+      UserError: the config is none of a search, the storage is another search's, or every trial
+        failed.
     """
+    resolved(config.base)  # refuses a data set that is none
     space = spanned(config.base, config.space)
     points = planned(config, space)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -94,6 +98,9 @@ def search(config: ConfigDict, workdir: Path, objective: Objective = trained) ->
         write_json(workdir / "search.json", summary)
         searched.write(summary, workdir)
     console.print(searched.table(summary))
+    if not any(row["state"] in DONE for row in summary["trials"]):
+        reasons = "; ".join(dict.fromkeys(filter(None, (row[REASON] for row in summary["trials"]))))
+        raise UserError(f"no trial of {workdir} is done: {reasons}")
     return summary
 
 

@@ -50,6 +50,7 @@ from rich.table import Table
 from fdigits.cells import STUDY, Training, cells
 from fdigits.console import console
 from fdigits.errors import UserError, full
+from fdigits.examples import resolved
 from fdigits.files import Busy, held, write_json
 from fdigits.measured import DONE, FAILED, FAILURE, MISSING, RUNNING, state, summary
 from fdigits.report import terminal
@@ -69,6 +70,8 @@ def run_study(config: ConfigDict, workdir: Path) -> dict:
         another study's.
     """
     started, plan = time.time(), cells(config)
+    for one in plan:
+        resolved(one.config)  # refuses a data set that is none
     _refuse_other(config, workdir)
     pending, failed = groups(plan), {}
     while pending:

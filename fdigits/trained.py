@@ -128,14 +128,17 @@ def load(workdir: Path, epoch: int = 0) -> Trained:
         task = tasks.make(config)
         hears = set(STANDARDISED) & set(task.reads)
         statistics = json.loads((workdir / STATISTICS).read_text()) if hears else None
+        _ = hears and (statistics["mean"], statistics["std"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(
-            f"{workdir} holds no finished run of this code ({error}): train it first"
+            f"{workdir} holds no finished run of this code ({error}): run the command that "
+            "trains it"
         ) from None
     epochs = checkpoint.kept(workdir / "checkpoints")
     if epoch not in epochs:
         raise UserError(
-            f"{workdir} keeps no checkpoint of epoch {epoch}; it has {', '.join(map(str, epochs))}"
+            f"{workdir} keeps no checkpoint of epoch {epoch}; it has "
+            + (", ".join(map(str, epochs)) or "none: train it again in a new --workdir")
         )
     try:
         params, batch_stats = checkpoint.weights(workdir / "checkpoints", epoch)

@@ -10,7 +10,7 @@ from fdigits import checkpoint, devices, train
 from fdigits.config import differing_fields, modern_result, of_numbers, stage_config
 from fdigits.console import console
 from fdigits.errors import UserError
-from fdigits.files import atomic, write_json
+from fdigits.files import atomic, refuse_place, write_json
 from fdigits.trained import STATISTICS, modern_config
 
 RESULT = "result.json"
@@ -21,14 +21,20 @@ SAMPLES = "samples"  # folder of what a task draws after each epoch
 def finished(workdir: Path) -> dict | None:
     """The result of a finished run; None, too, where a file that tells of it is cut and the kept
     epochs can tell again: the best weights are then still to be tested."""
-    told = [workdir / name for name in (RESULT, STATISTICS, HISTORY) if (workdir / name).exists()]
-    if workdir / RESULT not in told:
+    if not (workdir / RESULT).exists():
         return None
+    told = [workdir / RESULT, workdir / HISTORY]
+    told += [file for file in [workdir / STATISTICS] if file.exists()]
     damaged = [file for file in told if not _is_json(file)]
+    result = {} if told[0] in damaged else _read_json(told[0])
+    if not result.get("metrics"):
+        damaged.insert(0, told[0])
     if damaged and checkpoint.kept(workdir / "checkpoints"):
         console.print(f"{damaged[0]} is damaged: the best weights are tested again, as it was")
         return None
-    return modern_result(_read_json(workdir / RESULT))
+    if told[0] in damaged:
+        raise UserError(f"{told[0]} is damaged: choose another --workdir")
+    return modern_result(result)
 
 
 def _is_json(file: Path) -> bool:
@@ -45,8 +51,9 @@ def refuse_other(workdir: Path, config: ConfigDict) -> None:
     """Refuses a folder in which something else was trained.
 
     Raises:
-      UserError: its config is another, or none; names the fields.
+      UserError: its config is another, or none; names the fields. It is no run's.
     """
+    refuse_place(workdir, "a run")
     file = workdir / "config.json"
     if not file.exists() or _is_lost(file, workdir):
         return

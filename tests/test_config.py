@@ -365,3 +365,20 @@ def test_the_experts_of_strangers_are_trained_as_alone():
         ]
         differing = differing_fields(*fields)
         assert {one.partition(":")[0] for one in differing} <= {"name", "augment.name"}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("def get_config(arg=''):\n    return 3", "gives a int: it must give a ConfigDict"),
+        ("def get_config(arg=''):\n    return unknown", "mine.py, line 2: NameError"),
+        ("def get_config(:", "mine.py, line 1: invalid syntax"),
+        ("x = 1", "has no get_config"),
+        ("import nothing_of_the_kind", "ModuleNotFoundError"),
+    ],
+)
+def test_a_config_file_of_ones_own_that_fails_is_one_line(tmp_path, content, told):
+    (tmp_path / "mine.py").write_text(content)
+    command = [sys.executable, "launch.py", f"--config={tmp_path / 'mine.py'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and told in done.stderr and len(done.stderr.splitlines()) == 1

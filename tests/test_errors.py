@@ -135,3 +135,13 @@ def test_ctrl_c_while_a_command_imports_is_one_line_too(tmp_path, imported, argu
     environment = os.environ | {"PYTHONPATH": paths}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (130, f"{errors.STOPPED}\n")
+
+
+def test_memory_that_does_not_suffice_is_one_line(capsys):
+    @errors.exit_cleanly
+    def main():
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+
+    with pytest.raises(SystemExit) as told:
+        main()
+    assert told.value.code == 2 and capsys.readouterr().err == f"error: {errors.MEMORY}\n"

@@ -142,6 +142,20 @@ def test_no_run_and_a_file_in_the_way_are_one_line(tmp_path, capsys):
         assert wanted in err and len(err.splitlines()) == 1
 
 
+def test_a_run_and_a_persons_own_files_stay(out, recognise, tmp_path):
+    for name, told in (
+        ("result.json", "is a run"),
+        ("README.md", "is there"),
+        ("load.py", "is the"),
+    ):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(UserError, match=told):
+            export.write(recognise.trained, tmp_path)
+        assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(name, "mine")]
+        (tmp_path / name).unlink()
+    export._refuse_others(out)  # an export may be made again
+
+
 @pytest.mark.real
 def test_a_hundred_real_pairs(recognise, load, out, real_data, tmp_path):
     corpora = prepare.load("mnist_fsdd", real_data, tmp_path, ("image", "word"))

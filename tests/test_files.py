@@ -113,3 +113,31 @@ def test_the_home_folder_of_an_audit(tmp_path, monkeypatch, capsys):
     with pytest.raises(ZeroDivisionError):
         audit.main()
     assert seen == ["fsdd", tmp_path / "data", tmp_path / "c"]
+
+
+def test_a_workdir_is_one_kinds_and_one_that_checkpoints_can_be_read_in(tmp_path):
+    for name, kind in files.MARKS.items():
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("{}")
+        for other in ("a run", "a study", "a search"):
+            if other == kind:
+                files.refuse_place(folder, other)
+                continue
+            with pytest.raises(UserError, match=f"holds {kind}: choose another --workdir"):
+                files.refuse_place(folder, other)
+    with pytest.raises(UserError, match="no checkpoint can be read again"):
+        files.refuse_place(tmp_path / "[a]" / "b", "a run")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("hybrid_cnn-mnist_fsdd+voices", "hybrid_cnn-mnist_fsdd+voices"),
+        ("image_cnn-folder:../../My [Digits]", "image_cnn-folder_.._.._My_Digits_"),
+        ("..", "run"),
+        ("", "run"),
+    ],
+)
+def test_a_default_workdir_is_one_folder_in_runs(name, folder):
+    assert files.default_workdir(name) == Path("runs") / folder

@@ -117,6 +117,15 @@ def test_samplers_keep_to_their_ranges_and_do_not_repeat_each_other(tmp_path):
     assert len(search(config(RANGES, "tpe", trials=14), tmp_path / "tpe", score)["trials"]) == 14
 
 
+def test_a_search_whose_trials_all_fail_fails(tmp_path):
+    def lost(*_):
+        raise UserError("the loss is nan")
+
+    with pytest.raises(UserError, match=r"no trial .* is done: the loss is nan"):
+        search(config(), tmp_path, lost)
+    assert (tmp_path / "search.json").exists()
+
+
 def test_what_lags_behind_is_pruned_and_what_fails_is_told_and_tried_again(tmp_path):
     space = dict(seed=tuple(range(12)), epochs=(4,))
 

@@ -525,7 +525,7 @@ def test_a_result_without_a_config_is_not_taken(runs, tmp_path):
     [
         (["--seeds=0,00"], "--seeds=0,00: give different"),
         (["--config.epoch=1"], "unknown config field 'epoch'"),
-        (["--workdir=/proc/nope"], "cannot write into the workdir"),
+        (["--workdir=/proc/nope"], "cannot write into /proc/nope"),
         (["--process=1"], "start the same command as often"),
     ],
 )

@@ -17,7 +17,7 @@ from fdigits.config import DATA
 from fdigits.data import datasets, pairing, prepare
 from fdigits.data.corpus import CLASSES, PARTS, Corpus, Recordings
 from fdigits.data.datasets import Dataset
-from fdigits.errors import exit_cleanly
+from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import path_of
 
 # Cosine of two items' centred features from which they are nearly equal. Measured: no two of FSDD's
@@ -201,6 +201,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     corpora = prepare.load(args.corpus, args.data_dir, args.cache_dir)
     policy = args.split or datasets.default_split(args.corpus)
+    if args.speaker and policy != "speaker":
+        raise UserError(f"--speaker={args.speaker} is held out by --split=speaker only")
     splits = pairing.splits(
         corpora,
         paired=datasets.is_paired(args.corpus),

@@ -142,9 +142,11 @@ def splits(
       reads: the modalities that a model reads, () = all; see `Split`.
 
     Raises:
-      UserError: as `split_rows`; policy "speaker" where no speaker is named.
+      UserError: as `split_rows`; a seed below 0; policy "speaker" where no speaker is named.
     """
     rows: dict[str, dict[str, np.ndarray]] = {part: {} for part in PARTS}
+    if seed < 0:
+        raise UserError(f"seed is {seed}: it must be at least 0")
     if policy == "speaker" and not any(c.speaker.astype(bool).any() for c in corpora.values()):
         raise UserError("data.split=speaker: this data set names no speakers")
     for modality, corpus in corpora.items():

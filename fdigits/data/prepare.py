@@ -8,6 +8,7 @@ source at hand.
 
 import dataclasses
 import hashlib
+import os
 import sys
 from collections.abc import Collection
 from functools import partial
@@ -226,7 +227,7 @@ def fingerprint(paths: list[Path], data_dir: Path, version: str) -> str:
             ) from None
         within = path.relative_to(data_dir) if path.is_relative_to(data_dir) else path
         name = within.as_posix()
-        total.update(f"\n{name} {path.stat().st_size} {digest}".encode())
+        total.update(os.fsencode(f"\n{name} {path.stat().st_size} {digest}"))
     return total.hexdigest()
 
 

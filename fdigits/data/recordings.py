@@ -88,8 +88,11 @@ def load(path: Path | str) -> tuple[np.ndarray, int, tuple[str, ...]]:
             f"{path} lasts {len(channels) / rate:.0f} s: give a recording of one word, "
             f"at most {LONGEST} s"
         )
+    if not np.isfinite(channels).all():
+        raise UserError(f"{path} holds NaN or infinite samples")
     signal, mended = mono(channels)
-    return signal, rate, mended
+    short = audio_files.cut(content)
+    return signal, rate, (*mended, short) if short else mended
 
 
 def word(signal: np.ndarray, rate: int, name: str = "recording") -> np.ndarray:

@@ -1,6 +1,7 @@
 """`python -m fdigits.explain RUN`: what a finished run looks at, anew from its checkpoint.
 
-Every run does this once with the weights that are tested; `python -m fdigits.report RUN` draws it.
+Every run does this once with the weights that are tested; `python -m fdigits.report RUN --out DIR`
+draws it.
 """
 
 import argparse
@@ -20,14 +21,18 @@ def main(arguments: list[str] | None = None) -> None:
     found = trained.load(given.run)
     files = evaluate.make_again(found, given.data_dir)
     names = [name for name in files if name in explain.FILES]
-    for name in names:
-        write_arrays(given.run / name, **files[name])
+    try:
+        for name in names:
+            write_arrays(given.run / name, **files[name])
+    except OSError as error:
+        raise UserError(f"cannot write into {given.run}: {error.strerror}") from error
     if not names:
         raise UserError(
             f"{given.run} has nothing to explain: no attention, no convolution before a digit's "
             "score, no weights of a fusion, no augmentation"
         )
-    console.print(f"{', '.join(names)} written; draw with python -m fdigits.report {given.run}")
+    draw = f"python -m fdigits.report {given.run} --out DIR"
+    console.print(f"{', '.join(names)} written; draw with {draw}")
 
 
 if __name__ == "__main__":

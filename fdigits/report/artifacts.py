@@ -12,7 +12,7 @@ from fdigits.data.corpus import CLASSES, MODALITIES
 from fdigits.errors import UserError
 from fdigits.files import read_arrays
 
-AGAIN = "run the experiment again in a new workdir"
+AGAIN = "run the command that trained it again"
 ANEW = "delete it and run the command again: it is made anew from the checkpoint"
 ARRAYS = ("predictions.npz", "inputs.npz", "embeddings.npz")
 EXPLAINED = {  # what `fdigits.explain` leaves where it applies, and what it must hold

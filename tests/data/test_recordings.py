@@ -206,6 +206,13 @@ def test_a_stream_is_read_as_far_as_it_goes(riff, data):
         np.testing.assert_array_equal(samples, audio_files.decode("whole.wav", whole)[0][:n])
 
 
+def test_a_wav_that_is_cut_off_says_so(tmp_path):
+    word = wav(8_000)
+    for share, told in ((1, ()), (0.6, ("the file is cut off: 60% of it is there",))):
+        (tmp_path / "x.wav").write_bytes(word[: 44 + int(16_000 * share)])
+        assert recordings.load(tmp_path / "x.wav")[2] == told
+
+
 def test_files_that_cannot_be_heard(tmp_path):
     long = io.BytesIO()
     soundfile.write(long, np.zeros(200 * 8_000, np.int16), 8_000, format="FLAC")
@@ -215,6 +222,10 @@ def test_files_that_cannot_be_heard(tmp_path):
         (b"", "not a readable wav"),
         (b"GIF89a" + bytes(100), "not a readable wav"),
         (wav()[:30], "not a readable wav"),
+        (
+            b"\0\0\0\x20ftypM4A " + bytes(99),
+            "it looks like M4A .*: save it as WAV, FLAC, OGG or MP3",
+        ),
         (wav(0), "without samples"),
         (b"RIFF" + bytes(4) + b"WAVE" + b"data" + bytes(4), "not a readable wav"),
         (long.getvalue(), "lasts 200 s: give a recording of one word, at most 120 s"),

@@ -153,10 +153,37 @@ def channels(name: str, content: bytes) -> tuple[np.ndarray, int]:
         samples, rate = soundfile.read(whole, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, ValueError, RuntimeError) as error:
         told = f"{name}: not a readable wav ({len(content)} bytes){web_page(content)}"
-        raise UserError(told) from error
+        raise UserError(f"{told}{_remedy(content)}") from error
     if not len(samples):
-        raise UserError(f"{name}: a wav without samples")
+        raise UserError(f"{name}: a wav without samples, it is empty or cut off: record it anew")
     return samples, rate
+
+
+def _remedy(content: bytes) -> str:
+    """What to do about bytes that no decoder here knows."""
+    kinds = {b"ftyp": "M4A (AAC), as phones record", b"\x1aE\xdf\xa3": "WebM", b"#!AMR": "AMR"}
+    found = next((kind for mark, kind in kinds.items() if mark in content[:12]), "")
+    known = "save it as WAV, FLAC, OGG or MP3"
+    return f", it looks like {found}: {known}" if found else f": {known}" * bool(content)
+
+
+def cut(content: bytes) -> str:
+    """How much of a wav is there, where its header promises more; "" of a whole one, and of a
+    stream, whose header knows no size."""
+    for at, name, size in _pieces(content):
+        there = len(content) - at - 8
+        if name == b"data" and there < size < 1 << 30:
+            return f"the file is cut off: {there / size:.0%} of it is there"
+    return ""
+
+
+def _pieces(content: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Where each piece of a wav begins, its name and its size."""
+    at = 12 if content[:4] == b"RIFF" else len(content)
+    while at + 8 <= len(content):
+        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        yield at, name, size
+        at += 8 + size + size % 2
 
 
 def with_size(content: bytes) -> bytes:
@@ -164,13 +191,10 @@ def with_size(content: bytes) -> bytes:
 
     Other bytes are as they were; of other sizes that are too large soundfile takes what is there.
     """
-    at = 12 if content[:4] == b"RIFF" else len(content)
-    while at + 8 <= len(content):
-        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+    for at, name, size in _pieces(content):
         if name == b"data" and not size:
             rest = len(content) - at - 8
             return content[: at + 4] + rest.to_bytes(4, "little") + content[at + 8 :]
-        at += 8 + size + size % 2
     return content
 
 
