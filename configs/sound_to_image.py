@@ -18,10 +18,10 @@ which shares speakers; split=speaker does not. The epoch of the least validation
 vae, that of the highest accuracy by the judge of the others.
 
 Reported (R2, AudioMNIST, tuned judge): accuracy 82.29 %.
-Measured (MNIST × FSDD, seeds 0 and 1, 27 November 2026, 2 cores of an EPYC; the judge reads 99.15 %
-of MNIST's test part): vae 95.33 %, 96.10 %; tuned 95.78 %, 96.67 %; sharp 96.10 %, 96.87 %, from
-39 x 13 MFCC 98.81 % (8 epochs), 98.29 %; of a speaker left out (seed 0) 56.63 %, 60.60 %, 49.73 %
-and 85.52 %. results/r2_sound_to_image has more: intervals, drawings, how far they differ.
+Measured (MNIST × FSDD, three seeds, 27 November 2026, a core of an EPYC each; the judge reads
+99.25 % of MNIST's test part): vae 92.77 %, tuned 95.85 %, sharp 96.41 %, from 39 x 13 MFCC 98.84 %;
+of a speaker left out 46.13 %, 54.87 %, 56.32 % and 83.81 %. results/r2_sound_to_image has drawings,
+and how far they differ.
 """
 
 from fdigits.config import CLASSIFIER, base, choose, parse_arg
