@@ -206,7 +206,7 @@ def verdict(
     decisive = [reason for one, reason in judged if one == whole]
     if len(judged) == 1 or whole == HOLDS:
         return whole, "; ".join(decisive)
-    return whole, f"{len(decisive)} of {len(judged)}: {'; '.join(decisive)}"
+    return whole, f"{whole} in {len(decisive)} of {len(judged)}: {'; '.join(decisive)}"
 
 
 def _judged(claim: Mapping, found: tuple[Effect, float, int] | None) -> tuple[str, str]:

@@ -103,7 +103,7 @@ def test_seeds_that_disagree_leave_it_undecided():
 def test_best_of_all_needs_every_one():
     cells = {"a": noisy(0.97, seed=1), "b": noisy(0.80, seed=2), "c": noisy(0.97, seed=3)}
     verdict, reason = judge(dict(kind="beats", a=("a",), b=("b", "c")), cells)
-    assert verdict == UNDECIDED and reason.startswith("1 of 2: A against C")
+    assert verdict == UNDECIDED and reason.startswith("undecided in 1 of 2: A against C")
     cells["d"] = noisy(0.999, seed=4)
     verdict, reason = judge(dict(kind="beats", a=("a",), b=("b", "d")), cells)
     assert verdict == FAILS and "A against D" in reason
