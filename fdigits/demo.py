@@ -7,7 +7,6 @@ the digit that it hears. Only this machine can open the page, unless `--host` sa
 needs no network, and what it writes lies in a temporary folder that goes when it ends.
 """
 
-import argparse
 import base64
 import html
 import io
@@ -25,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from fdigits import trained
+from fdigits.arguments import Parser
 from fdigits.data import features
 from fdigits.data.corpora import bundled
 from fdigits.data.corpus import CLASSES
@@ -331,8 +331,7 @@ def serve(page: Page, host: str, port: int | None, folder: Path) -> None:
 
 @exit_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m fdigits.demo", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = Parser("fdigits.demo", __doc__)
     parser.add_argument("run", type=path_of, nargs="?", help="workdir of a finished run")
     parser.add_argument("--drawer", type=path_of, metavar="RUN", help="of sound_to_image.py")
     parser.add_argument("--host", default="127.0.0.1", help="whom to listen to; 0.0.0.0: anyone")

@@ -8,7 +8,6 @@ to 2, or PCA to 2, with the true labels beside k-means' clusters (R0 Figures 6 t
 training data).
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from fdigits import evaluate
+from fdigits.arguments import Parser
 from fdigits.data import pipeline
 from fdigits.data.corpus import PARTS
 from fdigits.errors import UserError, exit_cleanly
@@ -88,9 +88,7 @@ def _folders(runs: Sequence[Path]) -> list[str]:
 
 @exit_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m fdigits.embed", description=__doc__.splitlines()[0]
-    )
+    parser = Parser("fdigits.embed", __doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=path_of, metavar="RUN", help="a run's workdir")
     parser.add_argument("--out", required=True, type=path_of, help="the folder to write into")
     parser.add_argument("--epoch", type=int, default=0, help="a kept one; else the chosen one")

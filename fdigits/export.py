@@ -7,7 +7,6 @@ any size, for CPU and CUDA); where either modality is enough, one file for each 
 Beside them `load.py`, which needs jax alone, and `README.md`, which tells the inputs.
 """
 
-import argparse
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import jax
 import jax.export
 
 from fdigits import trained
+from fdigits.arguments import Parser
 from fdigits.console import console
 from fdigits.data.corpus import MODALITIES, STANDARDISED
 from fdigits.errors import UserError, exit_cleanly
@@ -155,8 +155,7 @@ def _refuse_others(out: Path) -> None:
 
 @exit_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m fdigits.export", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = Parser("fdigits.export", __doc__)
     parser.add_argument("run", type=path_of, nargs="?", help="workdir of a finished run")
     parser.add_argument("out", type=path_of, help="folder for the export")
     given = parser.parse_args(arguments)

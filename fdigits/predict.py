@@ -19,6 +19,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from fdigits.arguments import Parser
 from fdigits.config import DATA, XLA_CACHE
 from fdigits.console import console
 from fdigits.data import datasets
@@ -266,9 +267,7 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line; what cannot go together is refused."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("fdigits.predict", __doc__)
     parser.add_argument("run", type=path_of, nargs="?", help="workdir of a finished run")
     files = dict(type=path_of, nargs="+", action="extend", default=[], metavar="FILE")
     parser.add_argument("--picture", **files, help="pictures of one digit each, or folders")
@@ -281,6 +280,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
     parser.add_argument("--cache", type=path_of, default=Path(DATA["cache"]))
     args = parser.parse_args()
+    if args.run and args.run.is_file():
+        parser.error(f"{args.run} is a file: did you mean --picture or --recording before it?")
     if args.part and not args.data:
         parser.error("--part is a part of --data, which is not given")
     if args.data and (args.json or args.show):

@@ -15,7 +15,6 @@ told, are not at hand. In their place stand the data set's own recordings and wh
 as the loudest 50 ms of a word, or one standard deviation of MFCC. Models are not trained on these.
 """
 
-import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ import jax
 import numpy as np
 
 from fdigits import corruptions, evaluate, trained
+from fdigits.arguments import Parser
 from fdigits.config import DATA
 from fdigits.console import console
 from fdigits.corruptions import Sweep
@@ -251,8 +251,7 @@ def names(runs: Sequence[Trained]) -> list[str]:
 
 @exit_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m fdigits.robustness", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = Parser("fdigits.robustness", __doc__)
     parser.add_argument("runs", nargs="*", type=path_of, metavar="RUN", help="a run's workdir")
     parser.add_argument("--out", required=True, type=path_of, help="folder for the page")
     parser.add_argument("--data", default="", help="another data set, its official test part")

@@ -72,7 +72,17 @@ def test_the_code_is_clean():
 
 # What each room may import: rooms of its own floor and of those below (docs/architecture.md).
 FLOORS = [
-    {"cells", "config", "console", "devices", "errors", "files", "noise", "provenance"},
+    {
+        "arguments",
+        "cells",
+        "config",
+        "console",
+        "devices",
+        "errors",
+        "files",
+        "noise",
+        "provenance",
+    },
     {"data"},
     {"models", "optim", "metrics", "quality", "augment", "voices", "corruptions"},
     {"train", "checkpoint", "together"},

@@ -4,7 +4,6 @@ Counts per class, split and speaker; equal and nearly equal items within and acr
 speakers; level and constant offset of each speaker where recordings are at hand.
 """
 
-import argparse
 import dataclasses
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from fdigits.arguments import Parser
 from fdigits.config import DATA
 from fdigits.data import datasets, pairing, prepare
 from fdigits.data.corpus import CLASSES, PARTS, Corpus, Recordings
@@ -191,7 +191,7 @@ def _recordings(dataset: Dataset, data_dir: Path) -> Recordings | None:
 
 @exit_cleanly
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser("fdigits.data.audit", __doc__.splitlines()[0])
     parser.add_argument("corpus", help="a data set's name: fsdd, mnist_fsdd, written_spoken, ...")
     parser.add_argument("--split", help="paper, official, random or speaker; else as a run's")
     parser.add_argument("--speaker", default="", help="held out by --split=speaker")

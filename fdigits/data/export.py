@@ -14,7 +14,6 @@ Without TensorFlow, as PyTorch's DataLoader and Grain take it
 The training part is in the order of a run's first epoch. `SHA256SUMS` lies beside the files.
 """
 
-import argparse
 import contextlib
 import hashlib
 import os
@@ -25,6 +24,7 @@ from pathlib import Path
 from absl import logging
 from rich.console import Console
 
+from fdigits.arguments import Parser
 from fdigits.config import DATA, choose
 from fdigits.data import datasets
 from fdigits.data.pairing import POLICIES
@@ -110,7 +110,7 @@ def _checksums(folder: Path) -> str:
 
 @exit_cleanly
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser("fdigits.data.export", __doc__.splitlines()[0])
     parser.add_argument("name", help="a data set's name: mnist_fsdd, bundled, fsdd, ...")
     parser.add_argument("--split", default="", help=f"{', '.join(POLICIES)}; else as a run's")
     parser.add_argument("--seed", type=int, default=0)

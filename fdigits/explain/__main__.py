@@ -4,9 +4,8 @@ Every run does this once with the weights that are tested; `python -m fdigits.re
 draws it.
 """
 
-import argparse
-
 from fdigits import evaluate, explain, trained
+from fdigits.arguments import Parser
 from fdigits.console import console
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import path_of, write_arrays
@@ -14,7 +13,7 @@ from fdigits.files import path_of, write_arrays
 
 @exit_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m fdigits.explain", description=__doc__)
+    parser = Parser("fdigits.explain", __doc__)
     parser.add_argument("run", type=path_of, help="workdir of a finished run")
     parser.add_argument("--data-dir", type=path_of, help="of the source files, if not as it was")
     given = parser.parse_args(arguments)

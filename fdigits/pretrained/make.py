@@ -8,13 +8,13 @@ no code), the config into `config.json`, the least probabilities that count as a
 written into `figures.json`. README.md beside them is the model card: write its figures anew.
 """
 
-import argparse
 from pathlib import Path
 
 import jax
 import numpy as np
 
 from fdigits import evaluate
+from fdigits.arguments import Parser
 from fdigits.config import DATA
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic, digest, path_of, write_json
@@ -59,7 +59,7 @@ def measure(data_dir: Path, cache: Path) -> None:
 
 @exit_cleanly
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser("fdigits.pretrained.make", __doc__.splitlines()[0])
     parser.add_argument("run", type=path_of, help="workdir of a finished run of strangers.py:both")
     for kind in ("picture", "recording"):
         parser.add_argument(f"--{kind}", type=float, default=0.5, help="least probability")

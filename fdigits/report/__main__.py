@@ -3,11 +3,10 @@
 What is missing of a run's arrays is made again from its checkpoint and data first.
 """
 
-import argparse
-
 from rich.console import Console
 
 from fdigits import evaluate
+from fdigits.arguments import Parser
 from fdigits.errors import exit_cleanly
 from fdigits.files import path_of
 from fdigits.report import write
@@ -15,7 +14,7 @@ from fdigits.report import write
 
 @exit_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m fdigits.report", description=__doc__)
+    parser = Parser("fdigits.report", __doc__)
     parser.add_argument(
         "runs", nargs="+", type=path_of, metavar="RUN", help="a finished run's workdir"
     )

@@ -6,12 +6,12 @@ In a document the lines between `<!-- study NAME -->` and `<!-- end of study -->
 and verdicts of `RESULTS/NAME`. With `--check` nothing is written; what is out of date is an error.
 """
 
-import argparse
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from fdigits.arguments import Parser
 from fdigits.config import nearest
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic, path_of
@@ -101,7 +101,7 @@ def outdated(results: Path, documents: list[Path]) -> list[Path]:
 
 @exit_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m fdigits.report.studies", description=__doc__)
+    parser = Parser("fdigits.report.studies", __doc__)
     parser.add_argument("results", type=path_of, metavar="RESULTS")
     parser.add_argument("documents", type=path_of, nargs="+", metavar="DOCUMENT")
     parser.add_argument("--check", action="store_true", help="only say what is out of date")

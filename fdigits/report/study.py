@@ -5,7 +5,6 @@ one self-contained `report.html`. Curves, confusions, errors, maps and drawn dig
 runs' folders; where these are not there, the rest is written all the same.
 """
 
-import argparse
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -15,6 +14,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from fdigits.arguments import Parser
 from fdigits.cells import STUDY
 from fdigits.errors import UserError, exit_cleanly
 from fdigits.files import atomic, path_of, write_json
@@ -236,7 +236,7 @@ def made(study: dict, folder: Path) -> Iterator[Block]:
 
 @exit_cleanly
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m fdigits.report.study", description=__doc__)
+    parser = Parser("fdigits.report.study", __doc__)
     parser.add_argument(
         "studies", nargs="+", type=path_of, metavar="STUDY", help="a study's workdir"
     )

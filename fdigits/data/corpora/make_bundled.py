@@ -7,13 +7,13 @@ parts. Robots, whispers, near copies of another variant and voices with a loud e
 All draws are seeded. Needs scikit-learn, librosa, soundfile, Pillow, espeakng-loader.
 """
 
-import argparse
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from fdigits.arguments import Parser
 from fdigits.data import features
 from fdigits.data.corpora import synthesiser
 from fdigits.data.corpora.bundled import FEATURES, FOLDER, SAMPLES
@@ -177,7 +177,7 @@ def _write_png(path: Path, picture: np.ndarray) -> None:
 
 @exit_cleanly
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Makes the bundled set anew.")
+    parser = Parser("fdigits.data.corpora.make_bundled", "Makes the bundled set anew.")
     parser.add_argument(
         "folder", type=path_of, help=f"where to write it; the package's is {FOLDER}"
     )

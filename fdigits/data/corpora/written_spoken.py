@@ -6,13 +6,13 @@ It can be remade from its sources:
 `python -m fdigits.data.corpora.written_spoken --data-dir DIR --out DIR`.
 """
 
-import argparse
 import csv
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 
+from fdigits.arguments import Parser
 from fdigits.config import DATA
 from fdigits.data import features
 from fdigits.data.corpora import gsc_digits
@@ -232,7 +232,7 @@ def _mfcc(values: np.ndarray, source: str) -> np.ndarray:
 def main() -> None:
     from fdigits.data.corpora import mnist
 
-    parser = argparse.ArgumentParser(description="Remakes the database from its sources.")
+    parser = Parser("fdigits.data.corpora.written_spoken", "Remakes the database from its sources.")
     parser.add_argument("--data-dir", type=path_of, default=Path(DATA["dir"]))
     parser.add_argument("--out", type=path_of, required=True)
     parser.add_argument("--seed", type=int, default=0)
