@@ -110,8 +110,18 @@ def _rows(path: Path) -> list[dict]:
             columns = [str(name).strip().lower() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
             rows = [row | {"line": reader.line_num} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text in UTF-8: save it as CSV UTF-8") from None
+    except (OSError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a CSV ({error})") from None
+    for row in rows:
+        if any(row.get(None, ())):  # csv's name for what no column has
+            raise UserError(
+                f"{path}, line {row['line']}: it has more fields than columns; a name that holds "
+                f"a {delimiter!r} stands in quotes"
+            )
+    if twice := [kind for kind in KINDS if columns.count(kind) > 1]:
+        raise UserError(f"{path}: two columns are called {twice[0]}")
     if not set(KINDS) & set(columns):
         raise UserError(
             f"{path}: its first line must name the columns picture or recording, or both, "

@@ -151,10 +151,13 @@ def test_pairs_of_a_csv(command, tmp_path):
         ("picture,recording\n", "no row"),
         ("picture,recording\n7.png,\n\n,\n", "line 4: give a picture or a recording"),
         ("picture,recording\n,7\0.wav\n", "cannot be read"),
+        ("picture\na,b.png\n", "line 2: it has more fields than columns"),
+        ("picture,picture\n7.png,7.png\n", "two columns are called picture"),
+        ("picture\n\xfc.png\n", "save it as CSV UTF-8"),
     ],
 )
 def test_a_csv_without_pairs_is_told(command, tmp_path, text, wanted):
-    (tmp_path / "pairs.csv").write_text(text)
+    (tmp_path / "pairs.csv").write_bytes(text.encode("latin-1"))
     code, _, err = command("--pairs", tmp_path / "pairs.csv")
     assert code == 2 and wanted in err and len(err.strip().splitlines()) == 1
 

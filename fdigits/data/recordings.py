@@ -82,12 +82,7 @@ def load(path: Path | str) -> tuple[np.ndarray, int, tuple[str, ...]]:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
     except ValueError as error:  # a name with a null character
         raise UserError(f"{str(path)!r} cannot be read ({error})") from None
-    channels, rate = audio_files.channels(str(path), content)
-    if len(channels) > LONGEST * rate:
-        raise UserError(
-            f"{path} lasts {len(channels) / rate:.0f} s: give a recording of one word, "
-            f"at most {LONGEST} s"
-        )
+    channels, rate = audio_files.channels(str(path), content, LONGEST)
     if not np.isfinite(channels).all():
         raise UserError(f"{path} holds NaN or infinite samples")
     signal, mended = mono(channels)

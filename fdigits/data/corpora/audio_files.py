@@ -6,6 +6,7 @@ What looks like a corpus' recording but is none of its names is left out, and sa
 import gzip
 import io
 import itertools
+import math
 import re
 import sys
 import tarfile
@@ -140,20 +141,29 @@ def resampled(samples: np.ndarray, rate: int, to: int) -> np.ndarray:
     return soxr.resample(samples, rate, to) if rate != to else samples
 
 
-def channels(name: str, content: bytes) -> tuple[np.ndarray, int]:
+def channels(name: str, content: bytes, longest: float = math.inf) -> tuple[np.ndarray, int]:
     """Samples [T, channels] float32 in [-1, 1] and rate of a wav (or FLAC, OGG, MP3).
 
+    Args:
+      longest: seconds; what says that it lasts longer is not decoded.
+
     Raises:
-      UserError: it is none; names it.
+      UserError: it is none, or lasts longer; names it.
     """
     import soundfile
 
     whole = io.BytesIO(with_size(content))
     try:
-        samples, rate = soundfile.read(whole, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(whole) as file:
+            rate, seconds = file.samplerate, len(file) / file.samplerate
+            if seconds <= longest:
+                samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, ValueError, RuntimeError) as error:
         told = f"{name}: not a readable wav ({len(content)} bytes){web_page(content)}"
         raise UserError(f"{told}{_remedy(content)}") from error
+    if seconds > longest:
+        told = f"give a recording of one word, at most {longest:g} s"
+        raise UserError(f"{name} lasts {seconds:.0f} s: {told}")
     if not len(samples):
         raise UserError(f"{name}: a wav without samples, it is empty or cut off: record it anew")
     return samples, rate
