@@ -50,7 +50,10 @@ class Folder:
         found = {path: one for path, one in zip(paths, self._tried(paths), strict=True) if one}
         if not found:
             kind = KINDS[self.modality]
-            raise UserError(f"{self.root}: not one {kind} can be read; {self._wrong(paths[0])}")
+            told = f"{self.root}: not one {kind} can be read; {self._wrong(paths[0])}"
+            if others := [KINDS[name] for name in modalities(self.root) if name != self.modality]:
+                told += f"; {others[0]}s:{self.root} is its {others[0]}s alone"
+            raise UserError(told)
         columns = self._columns(list(found))
         if self.modality == "image":
             x = np.stack([seen.image for seen in found.values()])
