@@ -25,6 +25,7 @@ from fdigits.examples import resolved
 from fdigits.files import locked, write_json
 from fdigits.report import searched
 from fdigits.run import run
+from fdigits.workdir import RESULT
 
 try:
     import optuna
@@ -94,7 +95,7 @@ def search(config: ConfigDict, workdir: Path, objective: Objective = trained) ->
         console.print(f"trial {trial.number} of {len(points)}: {searched.told(trial.params)}")
         attempt(study, trial, found, _folder(workdir, trial), objective)
     with locked(workdir / "locks" / "report"):
-        summary = summed_up(config, study)
+        summary = summed_up(config, study, workdir)
         write_json(workdir / "search.json", summary)
         searched.write(summary, workdir)
     console.print(searched.table(summary))
@@ -379,7 +380,7 @@ def attempt(
         console.print(f"trial {trial.number} failed: {reason}")
 
 
-def summed_up(config: ConfigDict, study: optuna.Study) -> dict:
+def summed_up(config: ConfigDict, study: optuna.Study, workdir: Path) -> dict:
     """What `search.json` holds: the search, a row for each trial, what each field matters."""
     trials = current(study)
     return {
@@ -388,23 +389,30 @@ def summed_up(config: ConfigDict, study: optuna.Study) -> dict:
         "direction": direction(config),
         "sampler": config.sampler,
         "pruner": config.pruner,
-        "trials": [_row(trial) for trial in trials],
+        "trials": [_row(trial, _folder(workdir, trial)) for trial in trials],
         "importances": _importances(study, trials),
     }
 
 
-def _row(trial: FrozenTrial) -> dict:
-    seconds = trial.duration.total_seconds() if trial.duration else None
+def _row(trial: FrozenTrial, folder: Path) -> dict:
     return {
         "number": trial.number,
         "state": trial.state.name.lower(),
         "fields": trial.params or trial.system_attrs.get("fixed_params", {}),
         "score": trial.value if trial.state.is_finished() else None,
         "epochs": max(trial.intermediate_values, default=0),
-        "seconds": seconds,
+        "seconds": _seconds(trial, folder),
         "run": f"trials/{trial.number:04}",
         REASON: trial.user_attrs.get(REASON, ""),
     }
+
+
+def _seconds(trial: FrozenTrial, folder: Path) -> float | None:
+    """Of training; from start to end, with whatever came between, where the run is not at hand."""
+    try:
+        return json.loads((folder / RESULT).read_text())["train_seconds"]
+    except (OSError, ValueError, KeyError):
+        return trial.duration.total_seconds() if trial.duration else None
 
 
 def _importances(study: optuna.Study, trials: list[FrozenTrial]) -> dict[str, float]:
