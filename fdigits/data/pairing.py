@@ -213,7 +213,8 @@ def per_class(split: Split, n: int) -> Split:
     """
     if len(split.rows) != 1:
         raise UserError(
-            f"items per class need a data set of one modality alone, not of {_kinds(split)}"
+            f"data.per_class is {n}: items per class need a data set of one modality alone, not of "
+            f"{_kinds(split)}; set it to 0"
         )
     rows = split.rows[split.lead][: len(split)]
     corpus = split.corpora[split.lead]
