@@ -404,7 +404,7 @@ def parse_flags(argv: list[str]) -> list[str]:
         found = flags.FLAGS.config
         _ = getattr(found, "name", None)  # a missing file shows on first use
         if not isinstance(found, ConfigDict):
-            raise UserError(f"get_config of the config file gives a {type(found).__name__}: {MADE}")
+            raise UserError(f"get_config of the config file gives {type(found).__name__}: {MADE}")
         return rest
     except UserError:
         raise

@@ -370,7 +370,7 @@ def test_the_experts_of_strangers_are_trained_as_alone():
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("def get_config(arg=''):\n    return 3", "gives a int: it must give a ConfigDict"),
+        ("def get_config(arg=''):\n    return 3", "gives int: it must give a ConfigDict"),
         ("def get_config(arg=''):\n    return unknown", "mine.py, line 2: NameError"),
         ("def get_config(:", "mine.py, line 1: invalid syntax"),
         ("x = 1", "has no get_config"),
