@@ -130,6 +130,24 @@ def _check(config: ConfigDict) -> None:
     choose(config.monitor, task.SCORES, "monitor")
     for name in config.stages:
         _check(stage_config(config, name))
+    _check_starts(config)
+
+
+def _check_starts(config: ConfigDict) -> None:
+    """Refuses modules of a stage that would see pictures normalised otherwise than it does."""
+    for name in ("", *config.stages):
+        own = stage_config(config, name) if name else config
+        for module, source in own.start.items():
+            stage, shown = source.partition("/")[0], tasks.make(own).pixels(module)
+            if stage not in config.stages or shown is None:
+                continue
+            before = stage_config(config, stage)
+            theirs, ours = tuple(before.data.pixels), tuple(shown)
+            if "image" in tasks.make(before).reads and theirs != ours:
+                raise UserError(
+                    f"stages.{stage}.data.pixels is {theirs}, but {module}, which starts from this "
+                    f"stage, is shown pictures normalised by {ours}: give both the same"
+                )
 
 
 def _check_sizes(config: ConfigDict, workdir: Path) -> None:

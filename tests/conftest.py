@@ -11,6 +11,9 @@ from hypothesis import settings
 XLA_CACHE = Path("~/.cache/fdigits/xla").expanduser()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(XLA_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+# Libraries whose threads wait by turning would fight for the processors that the workers share.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # What a developer has of TensorFlow Datasets takes no part.
 os.environ["TFDS_DATA_DIR"] = str(Path(__file__).with_name("no_tfds"))
 

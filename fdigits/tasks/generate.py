@@ -36,6 +36,9 @@ class Generate(Task):
         """Numbers of noise that a picture is drawn from."""
         return self.config.model.noise
 
+    def pixels(self, module: str) -> tuple[float, float] | None:
+        return JUDGE_PIXELS if module in JUDGE else super().pixels(module)
+
     def within_1(self, image: jax.Array) -> jax.Array:
         """Pictures as the model learns them -> within 0..1."""
         mean, sd = self.config.data.pixels

@@ -91,6 +91,9 @@ class SoundToImage(Task):
     def given(self) -> tuple[str, ...]:
         return (self.sound,)
 
+    def pixels(self, module: str) -> tuple[float, float] | None:
+        return self.config.model.judge_pixels if module.startswith("judge_") else None
+
     def inputs(self, batch: Batch, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """The sound, with the config's noise in training, and, if given, its picture in [0, 1]."""
         sound = batch[self.sound]
@@ -303,6 +306,9 @@ class TuneJudge(Classify):
     @classmethod
     def of(cls, config: ConfigDict) -> "TuneJudge":
         return cls(vae.TunedJudge(), config)
+
+    def pixels(self, module: str) -> tuple[float, float] | None:
+        return self.config.data.pixels
 
     def inputs(self, batch: Batch, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """Pictures `[B, 28, 28, 1]`, normalised as the judge's by `data.pixels`."""

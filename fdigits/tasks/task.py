@@ -55,6 +55,11 @@ class Task:
         """Who learns in each step, in turn; each sees what those before it have learnt."""
         return {"model": Player(self.loss)}
 
+    def pixels(self, module: str) -> tuple[float, float] | None:
+        """The mean and sd that normalise the pictures that a module is shown; None: it sees none,
+        or as they are, within 0..1."""
+        return self.config.data.pixels if "image" in self.reads else None
+
     def loss(self, params, batch_stats, batch: Batch, key: jax.Array):
         """The loss of the only player, see `Player`."""
         raise NotImplementedError

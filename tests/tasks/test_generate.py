@@ -215,6 +215,18 @@ def test_too_few_pictures_are_told_before_any_stage_trains(tmp_path, fields, tol
     examples.check_size(examples.resolved(enough), tasks.make(enough))
 
 
+@pytest.mark.parametrize("stage, module", [("judge", "judge_encoder"), ("auxiliary", "auxiliary")])
+def test_a_stage_of_pictures_normalised_otherwise_is_refused_before_it_is_trained(
+    stage, module, tmp_path
+):
+    config = get_config("gan", "synthetic=1000")
+    config.stages[stage].data.pixels = (0.25, 0.5)
+    told = rf"stages.{stage}.data.pixels is \(0.25, 0.5\), but {module}\w*, .* starts from this"
+    with pytest.raises(UserError, match=told):
+        run(config, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "spec, told",
     [

@@ -397,6 +397,17 @@ def test_what_cannot_be_is_one_line(judged, field, value, told):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["vae", "sharp", "tuned"])
+def test_a_judge_of_pictures_normalised_otherwise_is_refused_before_it_is_trained(kind, tmp_path):
+    """It would misread every drawing, without a word."""
+    config = get_config("sound_to_image", kind)
+    config.stages.judge.data.pixels = (0.5, 0.5)
+    told = r"judge.data.pixels is \(0.5, 0.5\), but (judge_)?encoder, .* by \(0.1307, 0.3081\)"
+    with pytest.raises(UserError, match=told):
+        run(config, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_a_digit_without_pictures_is_told(judged, monkeypatch):
     whole = prepare.load("bundled", modalities=("image", "mean_mfcc"))
