@@ -10,7 +10,7 @@ part: the test part is watched, and the last weights are tested (protocol=held_o
 17 of the training part instead).
 
 Reported (R4 Table 3, reduced_mnist): see REPORTED, in the order of `generated`.
-Measured (reduced_mnist, seeds 0, 1, 2, 21 November 2026, 2 cores of a Xeon): README's table.
+Measured (reduced_mnist, seeds 0, 1, 2, 21 November 2026, 2 cores of a Xeon): docs/results.md.
 """
 
 from fdigits.config import base, parse_arg

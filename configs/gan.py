@@ -2,14 +2,15 @@
 
 python launch.py --config=configs/gan.py:[DATA,][real=300][,synthetic=1000][,generator=flow]
 
-`real` pictures of each class (300, 700, 1000, or all) train an auxiliary classifier (MobileNetV2,
-from scratch, or with auxiliary=imagenet from the weights that Keras offers) and the GAN that it
-guides; then R4's classifier learns from them and from `synthetic` drawn pictures of each class (0,
-1000, 2000 or 3000). `synthetic=all`, the default, is a whole row of the table: 0, 1000 and 2000 as
-stages, 3000 as the run itself. The judge that measures the drawings is PyTorch's MNIST example,
-trained on all real pictures; as long as the protocol is the paper's, it decides nothing.
+`real` pictures of each class (300, 700, 1000, or all; 100 unless told) train an auxiliary
+classifier (MobileNetV2, from scratch, or with auxiliary=imagenet from the weights that Keras
+offers) and the GAN that it guides; then R4's classifier learns from them and from `synthetic` drawn
+pictures of each class (0, 1000, 2000 or 3000). `synthetic=all`, the default, is a whole row of the
+table: 0, 1000 and 2000 as stages, 3000 as the run itself. The judge that measures the drawings is
+PyTorch's MNIST example, trained on all real pictures; as long as the protocol is the paper's, it
+decides nothing.
 
-generator=full trains GAN and auxiliary on all pictures of the set, for reduced_mnist of MNIST.
+generator=full trains GAN and auxiliary on all pictures of the set (reduced_mnist: of MNIST).
 generator=cvae and flow train ours in the GAN's place (`tasks/cvae.py`, `tasks/flow.py`), on 6,000
 pictures of each class made of the real ones, by *combined* augmentation and by elastic deformation.
 DATA: digits (the default), reduced_mnist, mnist.

@@ -14,8 +14,8 @@ KIND, each after the stage `judge`, which learns true pictures alone (PyTorch's 
 
 Every epoch pairs the recordings anew with pictures of their digits; with MNIST, of which there are
 more than recordings, an epoch is each training picture once. R2's split is 70:15:15 at random,
-which shares speakers; split=speaker does not. The epoch of the least validation loss is tested of
-vae, that of the highest accuracy by the judge of the others.
+which shares speakers; split=speaker does not. vae is tested at its epoch of the least
+validation loss, the others at that of the judge's highest accuracy.
 
 Reported (R2, AudioMNIST, tuned judge): accuracy 82.29 %.
 Measured (MNIST × FSDD, three seeds, 27 November 2026, a core of an EPYC each; the judge reads

@@ -26,12 +26,15 @@ def get_config(arg: str = ""):
         for real in (few, some, many)
         for count in (none, *made)
     }
+    least, middle, _ = made
     row = [f"{few}_{count}" for count in (none, *made)]
     claims = [
         claim(f"Augmentation helps {few} real pictures a class", "beats", row[1:], row[0]),
         claim(f"With {few} real, more helps more", "rises", row),
-        claim(f"2000 augmented help {some} real", "beats", f"{some}_{made[1]}", f"{some}_{none}"),
-        claim(f"1000 augmented help {many} real", "beats", f"{many}_{made[0]}", f"{many}_{none}"),
+        claim(
+            f"{middle} augmented help {some} real", "beats", f"{some}_{middle}", f"{some}_{none}"
+        ),
+        claim(f"{least} augmented help {many} real", "beats", f"{many}_{least}", f"{many}_{none}"),
     ]
     return study(
         "r4_table3",

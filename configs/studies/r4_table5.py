@@ -4,7 +4,7 @@ python launch.py --config=configs/studies/r4_table5.py[:DATA][,auxiliary=imagene
 
 DATA: digits (the default, which is small: a tenth of the paper's real pictures), reduced_mnist. A
 row of the table is one run: judge, auxiliary classifier, GAN, then a classifier on each mix. The
-full GAN learns from all pictures of the set, for reduced_mnist of MNIST. The flow is ours.
+full GAN learns from all pictures of the set (reduced_mnist: of MNIST). The flow is ours.
 """
 
 from fdigits.cells import cell, claim, numbered, stage_of, study

@@ -1,6 +1,6 @@
 """The ear: a word's samples in, an embedding out.
 
-Cepstra of 26 bands (MFCC), each less its mean over the word, which takes away the microphone, the
+Cepstra of 32 bands (MFCC), each less its mean over the word, which takes away the microphone, the
 room's colour and much of the voice (cepstral mean normalisation, Atal 1974), then a CNN. The level
 counts as little: energies are taken against the loudest moment and end 50 dB below it.
 """
