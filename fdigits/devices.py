@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fdigits.errors import UserError
+from fdigits.errors import Diverged, UserError
 
 AXIS = "data"
 TOLD = 1000  # bytes of an error that processes tell each other
@@ -72,22 +72,29 @@ def agree(action: Callable, *arguments: Any, first_only: bool = False) -> Any:
     """What `action(*arguments)` gives, once all processes, or the first alone, are through with it.
 
     Raises:
+      Diverged: in all, if a loss is lost, as other trainings may go on; what is said, in the first.
       UserError: in the first process, what went wrong in any.
-      SystemExit: in the others, then; the first has told.
+      SystemExit: in the others, then; the first has told. Other errors show where they were met.
     """
     if jax.process_count() == 1:
         return action(*arguments)
-    result, told = None, b""
+    result, met, told = None, None, b""
     try:
         result = action(*arguments) if is_first() or not first_only else None
-    except UserError as error:
-        told = (str(error).encode() or b"?")[:TOLD]
+    except Exception as error:  # the others would wait for ever
+        met = error
+        told = f"{isinstance(error, Diverged):d}{error}".encode()[:TOLD]
     sent = np.frombuffer(told.ljust(TOLD, b"\0"), np.uint8)
     for number, line in enumerate(multihost_utils.process_allgather(sent)):
-        if said := bytes(line).rstrip(b"\0").decode(errors="ignore"):
-            if is_first():
-                raise UserError(said if number == 0 else f"process {number}: {said}")
-            raise SystemExit(2)
+        if not (said := bytes(line).rstrip(b"\0").decode(errors="ignore")):
+            continue
+        if met and not isinstance(met, UserError):
+            raise met
+        diverged, said = said[0] == "1", said[1:] or "?"
+        if not is_first():
+            raise Diverged if diverged else SystemExit(2)
+        kind = Diverged if diverged else UserError
+        raise kind(said if number == 0 else f"process {number}: {said}")
     return result
 
 

@@ -65,7 +65,8 @@ def exit_cleanly(main: Callable[..., object]) -> Callable[..., object]:
         try:
             return main(*args, **kwargs)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            if str(error):  # of several processes the first has told
+                print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         except BrokenPipeError:  # whoever read, as `head`, has had enough
             _forget_output()

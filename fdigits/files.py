@@ -129,13 +129,17 @@ def check_writable(folder: Path) -> None:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a run is at work in a folder."""
+    """Whether a run is at work in a folder.
+
+    Raises:
+      UserError: it cannot be written into, so that nobody here can know.
+    """
     if not (folder / LOCK).exists():
         return False
     try:
         with held(folder):
             return False
-    except UserError:
+    except Busy:
         return True
 
 

@@ -72,8 +72,12 @@ def run_seeds(
         except Diverged as error:
             failed.append(f"{one[1]}: {error}")
     if failed:
-        raise UserError("; ".join(failed))
+        agree(_fail, "; ".join(failed))
     return results
+
+
+def _fail(told: str) -> None:
+    raise UserError(told)
 
 
 def at_once() -> bool:

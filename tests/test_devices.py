@@ -1,6 +1,7 @@
 """However many devices or processes share a batch, the numbers are those of one, but for the order
 in which float32 adds up."""
 
+import contextlib
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from fdigits import devices
-from fdigits.errors import UserError
+from fdigits.errors import Diverged, UserError
 
 ROOT = Path(__file__).parents[1]
 LOSSES, OTHERS = 1e-5, 1e-4  # tolerance, relative and absolute, of losses; of scores and weights
@@ -132,6 +133,47 @@ def test_as_many_devices_share_a_batch_as_divide_it(monkeypatch):
     assert devices.over(32) == 8
     with pytest.raises(UserError, match="batch_size 20 cannot be shared evenly by 8 devices"):
         devices.over(20)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(
+    "error, other",
+    [
+        (Diverged("the loss is nan"), (Diverged, Diverged)),
+        (UserError("no such file"), (UserError, SystemExit)),
+        (OSError("no room"), (UserError, SystemExit)),
+    ],
+)
+def test_what_one_of_two_processes_meets_ends_it_in_both(error, other, place, monkeypatch):
+    """Process `place` meets it; each is asked what it makes of what both have sent."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+
+    def agree_as(process, gathered):
+        def fails():
+            if process == place:
+                raise error
+            return "fine"
+
+        monkeypatch.setattr(jax, "process_index", lambda: process)
+        monkeypatch.setattr(devices.multihost_utils, "process_allgather", gathered)
+        return devices.agree(fails)
+
+    def said(process):
+        heard, nothing = [], np.zeros((1, devices.TOLD), np.uint8)
+        with contextlib.suppress(BaseException):
+            agree_as(process, lambda line: heard.append(line) or nothing)
+        return heard[0]
+
+    lines = np.stack([said(0), said(1)])
+    for process in (0, 1):
+        kind = type(error) if process == place else other[process]
+        if process == place == 1 and isinstance(error, UserError):
+            kind = other[1]
+        with pytest.raises(kind) as caught:
+            agree_as(process, lambda line: lines)
+        assert type(caught.value) is kind
+        if process == 0:
+            assert str(caught.value) == ("process 1: " if place else "") + str(error)
 
 
 def test_processes_join_when_a_launcher_started_several(monkeypatch):

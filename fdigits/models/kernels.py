@@ -251,15 +251,18 @@ relu_mean_cpu.defvjp(lambda x, bias: (relu_mean_cpu(x, bias), (x, bias)), _relu_
 def norm_relu_pool(x: jax.Array, scale: jax.Array, offset: jax.Array, epsilon: float) -> Normalised:
     """Batch normalisation, ReLU, `max_pool`: `[B, H, W, C]` -> `[B, H//2, W//2, C]`.
 
-    Returns also the batch's mean and (biased) variance, `[C]` each, which carry no gradient.
+    Returns also the batch's mean and (biased) variance, `[C]` each, which carry no gradient. These
+    and what is made of them are float32 at least, as Flax's: squares of half the bits overflow, and
+    the difference of two such means is no variance.
     """
     mean, var = _moments(x)
     slope = scale * lax.rsqrt(var + epsilon)
-    y = max_pool(nn.relu((x - mean) * slope + offset))
+    y = max_pool(nn.relu((x - mean) * slope + offset)).astype(x.dtype)
     return y, lax.stop_gradient(mean), lax.stop_gradient(var)
 
 
 def _moments(x):
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean = x.mean((0, 1, 2))
     return mean, jnp.maximum(jnp.square(x).mean((0, 1, 2)) - jnp.square(mean), 0)
 
@@ -290,18 +293,18 @@ def _norm_relu_pool_forward(x, scale, offset, epsilon):
     # Comparisons are cheaper than `jnp.maximum`; a NaN in x stays one, as it is in the mean.
     squares = [member * slope + start for member in _members(x)]
     y = functools.reduce(lambda a, b: jnp.where(b > a, b, a), [*squares, 0.0])
-    return (y, mean, var), (x, y, mean, inverse, slope, start)
+    return (y.astype(x.dtype), mean, var), (x, y, mean, inverse, slope, start, scale, offset)
 
 
 def _norm_relu_pool_backward(epsilon, saved, cotangents):
-    x, y, mean, inverse, slope, start = saved
+    x, y, mean, inverse, slope, start, scale, offset = saved
     *before, last = _members(x)
     first, winner = jnp.uint8(3), last
     for place in (2, 1, 0):
         wins = before[place] * slope + start == y
         first = jnp.where(wins, jnp.uint8(place), first)
         winner = jnp.where(wins, before[place], winner)
-    dy = jnp.where(y > 0, cotangents[0], 0)
+    dy = jnp.where(y > 0, cotangents[0], 0).astype(y.dtype)
     doffset = dy.sum((0, 1, 2))
     dscale = (dy * ((winner - mean) * inverse)).sum((0, 1, 2))
 
@@ -309,7 +312,8 @@ def _norm_relu_pool_backward(epsilon, saved, cotangents):
     # the last two are a line in x.
     line = -slope * inverse * dscale / (x.size // x.shape[-1])
     shift = -slope * doffset / (x.size // x.shape[-1]) - line * mean
-    return _spread(dy * slope, first, x.shape) + (line * x + shift), dscale, doffset
+    dx = _spread(dy * slope, first, x.shape) + (line * x + shift)
+    return dx.astype(x.dtype), dscale.astype(scale.dtype), doffset.astype(offset.dtype)
 
 
 def _spread(dy, first, shape, window=SQUARE):

@@ -182,7 +182,7 @@ class ConvBlock(nn.Module):
         x = convolution()(x, kernel, ((1, 1), (1, 1)))
         if not train:
             slope = scale * lax.rsqrt(var.value + EPSILON)
-            x = nn.relu(x * slope + (bias - mean.value) * slope + offset)
+            x = nn.relu(x * slope + (bias - mean.value) * slope + offset).astype(x.dtype)
             return kernels.max_pool(watch(self, x))
         y, batch_mean, batch_var = pool(x, scale, offset, EPSILON)
         mean.value += (1 - MOMENTUM) * (batch_mean + bias - mean.value)

@@ -99,6 +99,35 @@ def test_a_nan_is_not_hidden(function):
     assert np.isnan(jax.jit(lambda x: function(x, jnp.ones(1), jnp.ones(1), 1e-5)[0])(x)).all()
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("function", [kernels.norm_relu_pool, kernels.norm_relu_pool_cpu])
+def test_half_precision_is_normalised_by_float32_statistics(function, dtype):
+    """Squares of 300 overflow float16, and bfloat16 has no digits left for their differences."""
+    x = (300 + normal(0, 4, 7, 6, 3)).astype(dtype)
+    scale, offset = jnp.array([1.5, -1.0, 0.5], dtype), jnp.array([0.1, 0.25, -0.5], dtype)
+
+    @jax.jit
+    def values(x, scale, offset):
+        y, back, moments = jax.vjp(
+            lambda *a: split(function(*a, 1e-5)), x, scale, offset, has_aux=True
+        )
+        return y, back(normal(9, *y.shape).astype(y.dtype)), moments
+
+    def split(outputs):
+        return outputs[0], outputs[1:]
+
+    y, gradients, moments = values(x, scale, offset)
+    assert y.dtype == dtype and all(gradient.dtype == dtype for gradient in gradients)
+    exact = [one.astype(jnp.float32) for one in (x, scale, offset)]
+    wanted_y, wanted_gradients, wanted = values(*exact)
+    for ours, theirs in zip(moments, wanted, strict=True):
+        assert ours.dtype == jnp.float32
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    np.testing.assert_allclose(y.astype(jnp.float32), wanted_y, atol=0.02)
+    for ours, theirs in zip(gradients, wanted_gradients, strict=True):
+        np.testing.assert_allclose(ours.astype(jnp.float32), theirs, atol=0.02 * abs(theirs).max())
+
+
 def test_conv_block_is_flax_conv_batchnorm_relu_pool():
     x = normal(3, 4, 9, 6, 2)
     block = layers.ConvBlock(5)
