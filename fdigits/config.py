@@ -255,6 +255,8 @@ def check(config: ConfigDict) -> None:
     _check_types(config, _defaults(config.task))
     sizes = {f"model.{name}": 1 for name, value in config.model.items() if type(value) is int}
     _check_ranges(config, LOWEST | sizes, SHARES)
+    if round(256 * config.model.get("dropout", 0.0)) == 256:  # it counts in steps of 1/256
+        raise UserError(f"model.dropout is {config.model.dropout}: it must be below 0.998")
     if config.seed >= 2**32:  # JAX's keys take no more
         raise UserError(f"seed is {config.seed}: it must be below 2 to the power of 32")
     choose(config.protocol, dict.fromkeys(("held_out", "paper")), "protocol")

@@ -33,6 +33,7 @@ from fdigits.explain import camera
 from fdigits.files import path_of
 from fdigits.models import ears
 from fdigits.recogniser import Recogniser, Recognition, hear
+from fdigits.report.attention import folded
 
 LARGEST = "10mb"  # of an upload
 SHOWN = 168  # pixels, of a picture's side
@@ -182,7 +183,10 @@ def loud(word: np.ndarray) -> np.ndarray:
 
 def over(shown: np.ndarray, cam: np.ndarray) -> np.ndarray:
     """A picture in grey [h, w, 3] uint8 with Grad-CAM's map laid over it in orange."""
-    cam = cam.T if shown.shape[0] < shown.shape[1] else cam  # time runs to the right
+    timed = shown.shape[0] < shown.shape[1]  # it runs to the right
+    if cam.shape[0] == 1:  # along a flattened input
+        (cam,) = folded(cam, *(shown.shape[::-1] if timed else shown.shape))
+    cam = cam.T if timed else cam
     size = shown.shape[::-1]
     heat = np.asarray(Image.fromarray(np.float32(cam)).resize(size, Image.Resampling.BILINEAR))
     share = 0.75 * heat.clip(0, 1)[..., None]

@@ -79,8 +79,12 @@ def _is_text(node: object) -> bool:
     return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
+@functools.cache
 def commit() -> str:
-    """Git commit of the code that runs, with `-dirty` if it was changed; `unknown` outside git."""
+    """Git commit of the code that runs, with `-dirty` if it was changed; `unknown` outside git.
+
+    As it was when first asked: the tree may move on while this process runs.
+    """
 
     def git(*words: str) -> str:
         here = Path(__file__).parent

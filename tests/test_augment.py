@@ -270,6 +270,26 @@ def test_nothing_is_no_picture_of_the_batch():
     assert all(abs(image - one).max((1, 2, 3)).min() > 0.1 for one in made)
 
 
+def test_what_holds_no_digit_is_of_four_kinds(monkeypatch):
+    """Blots, shuffled tiles, two digits side by side and nearly blank paper, a quarter each."""
+    image, made = pictures(40, 28, 28), []
+    for kind in range(4):
+        monkeypatch.setattr(
+            jax.random, "randint", lambda key, shape, *_, k=kind: jnp.full(shape, k)
+        )
+        made.append(np.asarray(augment.nothing(image, KEY)))
+    blots, tiles, pairs, blank = made
+    assert blots.max() == 1 and blots.min() == 0 and 0 < blank.max() <= 0.2 + 1e-6
+    for one, source in zip(tiles, image, strict=True):
+        np.testing.assert_allclose(np.sort(one, None), np.sort(source, None), atol=1e-6)
+    thin = image.reshape(40, 28, 14, 2, 1).max(3)  # half as wide
+    beside = np.concatenate([thin, np.roll(thin, 1, 0)], 2)
+    np.testing.assert_allclose(pairs, beside, atol=1e-6)
+    monkeypatch.undo()
+    many = np.asarray(jax.jit(augment.nothing)(np.repeat(image, 25, 0), KEY))
+    assert abs((many.max((1, 2, 3)) <= 0.2 + 1e-6).mean() - 0.25) < 0.05
+
+
 def test_shuffled_tiles_are_the_pictures_own():
     image = np.arange(64, dtype=np.float32).reshape(8, 8, 1)
     made = np.asarray(jax.jit(lambda x: augment._shuffled(x, KEY, 1.0))(image))

@@ -213,6 +213,7 @@ def test_wrong_arguments_of_the_new_configs_are_told(name, arg, message):
         ("data.ratio", (7, 3)),
         ("input_noise", -0.1),
         ("model.dropout", 1.0),
+        ("model.dropout", 0.999),
         ("model.dropout", -0.1),
         ("data.pixels", (0.5,)),
         ("data.pixels", (0.5, 0.0)),

@@ -66,6 +66,17 @@ def test_grad_cam_lies_where_it_speaks():
     assert laid[0, 27] == laid.max() > 0 and laid[20:, :20].max() == 0
 
 
+def test_grad_cam_over_mfcc_follows_time():
+    """Maps of a convolution over [39, 13] and of one along the 507 places of the flattened MFCC
+    (`[1, 126]`), hot at the end of the recording, where the picture `[13, 39]` has its right."""
+    plane, line = np.zeros((19, 6)), np.zeros((1, 126))
+    plane[-2:], line[0, -12:] = 1, 1
+    for cam in (plane, line):
+        heat = demo.over(np.zeros((13, 39), np.uint8), cam).sum(-1).astype(float)
+        assert heat.shape == (13, 39)
+        assert heat[:, -3:].mean() > 0.9 * heat.max() and heat[:, :30].max() == 0
+
+
 def test_no_probability_is_certain():
     assert [demo.percent(p) for p in (1.0, 0.5, 0.0)] == ["> 99.9 %", "50.0 %", "< 0.1 %"]
 

@@ -102,7 +102,7 @@ def test_without_a_plateau_the_rate_stays():
     plateau.patience = 0
     tx = optim.make_plateau(plateau)
     state = tx.init({})
-    for _ in range(8):
+    for _ in range(50):
         _, state = tx.update({}, state, value=1.0)
     assert state.scale == 1
 

@@ -29,6 +29,28 @@ def test_a_word_that_the_code_uses_is_no_docstring():
     assert meaning('x = "a"') != meaning('x = "b"')
 
 
+# What cannot change a training's numbers, or shows in its config.json.
+ELSEWHERE = {
+    *("__init__", "arguments", "cells", "checkpoint", "config", "console", "corruptions", "demo"),
+    *("embed", "errors", "explain", "export", "files", "measured", "predict", "pretrained"),
+    *("provenance", "recogniser", "report", "robustness", "run", "search", "study", "workdir"),
+}
+
+
+def test_every_room_is_known_to_touch_the_numbers_or_not():
+    here = Path(provenance.__file__).parent
+    rooms = {place.stem for place in here.iterdir() if (place / "__init__.py").is_file()}
+    rooms |= {place.stem for place in here.glob("*.py")}
+    assert rooms - {"data"} == ({*provenance.TOUCHES} | ELSEWHERE) - {"data"}
+    assert not ELSEWHERE & {*provenance.TOUCHES} and "data" in provenance.TOUCHES
+
+
+def test_the_commit_is_that_of_the_code_that_was_loaded(monkeypatch):
+    first = provenance.commit()
+    monkeypatch.setattr(provenance.subprocess, "run", pytest.fail)
+    assert provenance.commit() == first
+
+
 def test_every_room_that_is_named_is_there():
     here = Path(provenance.__file__).parent
     for place in (*provenance.TOUCHES, *provenance.UNTOUCHED):

@@ -233,7 +233,9 @@ def test_a_validation_loss_that_is_not_finite_is_never_saved(corpora):
     assert not saved
 
 
-def test_evaluation_covers_the_split_in_order(corpora):
+@pytest.mark.parametrize("size", [7, 250])  # in batches, the last one padded; in one
+def test_evaluation_covers_the_split_in_order(corpora, monkeypatch, size):
+    monkeypatch.setattr(train, "EVALUATION_BATCH", size)
     loop = Loop(corpora)
     test = loop.splits["test"]
     feeder = pipeline.make_feeder("device", loop.arrays)

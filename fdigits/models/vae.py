@@ -87,8 +87,10 @@ class Judged(nn.Module):
         features = self.judge_encoder(image_Bx28x28x1, False)
         return features, self.judge_head(features)
 
-    def noise(self, like: jax.Array) -> jax.Array:
-        """Standard normal of the stream "latent", 0 where the call has none."""
+    def noise(self, batch: Batch, like: jax.Array) -> jax.Array:
+        """The batch's `noise` `[B, D]`, else standard normal of the stream "latent", else 0."""
+        if "noise" in batch:
+            return batch["noise"].astype(like.dtype)
         shape = (like.shape[0], self.latent)
         if not self.has_rng("latent"):
             return jnp.zeros(shape, like.dtype)
@@ -121,7 +123,7 @@ class VAE(Judged):
         sound = batch[self.sound]
         self._initialise(sound)
         told, mean = self.describe(batch)
-        pixels = self.draw(told, self.noise(sound))
+        pixels = self.draw(told, self.noise(batch, sound))
         return {"mean": mean, "log_variance": told[:, self.latent :], "pixels": pixels}
 
 
@@ -173,7 +175,7 @@ class SharpVAE(Judged):
         digit = batch.get("digit", jax.nn.one_hot(heard.argmax(-1), CLASSES))
         image = batch["image"].reshape(len(digit), -1)
         mean, log_variance = self.style(jnp.concatenate([image, digit], -1))
-        style = mean + jnp.exp(log_variance / 2) * self.noise(mean)
+        style = mean + jnp.exp(log_variance / 2) * self.noise(batch, mean)
         return {
             "mean": mean,
             "log_variance": log_variance,

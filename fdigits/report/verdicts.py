@@ -33,7 +33,8 @@ class Items:
     id_N: np.ndarray
     label_N: np.ndarray
     predicted_N: np.ndarray
-    sources: dict[str, np.ndarray]  # ids of what the model read of each item; "item" if it had none
+    # Ids of what the model read of each item, the same in all runs; "item" if it had none.
+    sources: dict[str, np.ndarray]
 
     @functools.cached_property
     def correct_N(self) -> np.ndarray:
@@ -49,20 +50,12 @@ class Items:
     ) -> "Items":
         """Those of a run, in any order."""
         order = np.argsort(id_N, kind="stable")
-        seen = {name: _named(key_N, id_N)[order] for name, key_N in sources.items()}
+        seen = {name: key_N[order] for name, key_N in sources.items()}
         ids = id_N[order]
         return cls(ids, label_N[order], predicted_N[order], seen or {"item": ids})
 
 
 Cell = Mapping[int, Items]  # by seed
-
-
-def _named(key_N: np.ndarray, id_N: np.ndarray) -> np.ndarray:
-    """Keys that are counted in one run alone become the first item's id, which all runs know."""
-    if key_N.dtype.kind not in "iu":
-        return key_N
-    _, first, index = np.unique(key_N, return_index=True, return_inverse=True)
-    return id_N[first][index]
 
 
 def pairs(claims: Sequence[Mapping], x: Mapping[str, float]) -> list[Pair]:

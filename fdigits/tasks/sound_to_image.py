@@ -149,12 +149,19 @@ class SoundToImage(Task):
         read = self.model.apply(variables, jax.nn.sigmoid(pixels), method="read")
         return read.astype(jnp.float32)
 
-    def _noise(self, sound: jax.Array) -> jax.Array:
-        """A key that follows from a batch's sounds: other noise for others, the same again."""
-        bits = lax.bitcast_convert_type(sound.astype(jnp.float32), jnp.uint32)
-        return jax.random.fold_in(jax.random.key(0), bits.sum(dtype=jnp.uint32))
+    def _noise(self, batch: Batch, purpose: int) -> jax.Array:
+        """Noise `[B, D]` that follows from each item's sound, and its picture if it has one, and
+        not from the items beside it."""
+        held = [batch[name] for name in (self.sound, "image") if name in batch]
+        flat = jnp.concatenate([x.reshape(len(x), -1).astype(jnp.float32) for x in held], 1)
+        bits_BxN = lax.bitcast_convert_type(flat, jnp.uint32)
+        places = jnp.arange(1, bits_BxN.shape[1] + 1, dtype=jnp.uint32)
+        key = jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), purpose)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, (bits_BxN * places).sum(1))
+        size = (self.model.latent,)
+        return jax.vmap(lambda own: jax.random.normal(own, size, self.dtype))(keys)
 
-    def _styles(self, key: jax.Array, count: int) -> jax.Array:
+    def _styles(self, key: jax.Array | None, count: int) -> jax.Array:
         """Noise for the decoder: the sharp model's style; none for R2's, which draws the mean."""
         shape = (count, self.model.latent)
         if not self.sharp:
@@ -182,17 +189,17 @@ class SoundToImage(Task):
         (of one draw, in nats); the sharp model's `heard` `[B, 10]`; under the sound's name its
         embedding.
         """
-        read, key = self.inputs(batch), self._noise(batch[self.sound])
+        read = self.inputs(batch)
         variables = {"params": self.cast(params), "batch_stats": batch_stats}
         told, embedding = self.model.apply(variables, read, method="describe")
-        picture = self._draw(params, batch_stats, told, self._styles(key, len(told)))
+        styles = self._noise(batch, 0) if self.sharp else self._styles(None, len(told))
+        picture = self._draw(params, batch_stats, told, styles)
         _, logits = self.judged(params, picture)
         outputs = {"picture": picture, "logits": logits, self.sound: embedding.astype(jnp.float32)}
         if not {"image", "label"} <= batch.keys():
             return outputs
-        digit = jax.nn.one_hot(batch["label"], CLASSES)
-        streams = {"latent": jax.random.fold_in(key, 1)}
-        found = self.model.apply(variables, read | {"digit": digit}, train=False, rngs=streams)
+        read |= {"digit": jax.nn.one_hot(batch["label"], CLASSES), "noise": self._noise(batch, 1)}
+        found = self.model.apply(variables, read, train=False)
         outputs |= self._parts(found, read["image"])
         return outputs | ({"heard": found["heard"]} if "heard" in found else {})
 

@@ -12,7 +12,9 @@ def items(correct, cluster=None, start=0) -> Items:
     correct = np.asarray(correct, bool)
     ids = np.array([f"{start + i:06}" for i in range(len(correct))])
     label = np.zeros(len(correct), int)
-    sources = {"audio": ids if cluster is None else np.asarray(cluster).astype(str)}
+    sources = {"audio": ids}
+    if cluster is not None:  # pairs, whose pictures are all different
+        sources = {"image": ids, "audio": np.asarray(cluster).astype(str), "word": ids}
     return Items(ids, label, np.where(correct, 0, 1), sources)
 
 
@@ -71,8 +73,25 @@ def test_clustered_items_count_as_often_as_their_recordings():
     assert statistics.mcnemar(a, b)[2] < 0.0001
     cells = {name: {s: items(x, cluster) for s in range(5)} for name, x in dict(a=a, b=b).items()}
     assert judge(BEATS, cells)[0] == UNDECIDED
+    effect = verdicts.contrast(list(cells.values()), [1.0, -1.0])
+    assert effect.method.startswith("paired bootstrap by audio")
+    elsewhere = {s: items(b, cluster, start=900) for s in range(5)}  # of other items
+    apart = verdicts.contrast([cells["a"], elsewhere], [1.0, -1.0])
+    assert apart.high - apart.low == pytest.approx(effect.high - effect.low, rel=0.15)
     alone = {name: {s: items(x) for s in range(5)} for name, x in dict(a=a, b=b).items()}
     assert judge(BEATS, alone)[0] == HOLDS  # were they 900 recordings
+
+
+def test_seeds_on_the_same_items_share_their_luck():
+    """95 % of 2,000 items, by each of five seeds alike: as wide as one seed's interval. Of other
+    items each time it is narrower by the root of five."""
+    right = wrong(2000, *range(100))
+    half = 1.96 * (0.95 * 0.05 / 2000) ** 0.5
+    same = verdicts.contrast([{s: items(right) for s in range(5)}], [1.0])
+    other = verdicts.contrast([{s: items(right, start=2000 * s) for s in range(5)}], [1.0])
+    assert (same.low, same.high) == pytest.approx((0.95 - half, 0.95 + half), abs=0.1 * half)
+    half /= 5**0.5
+    assert (other.low, other.high) == pytest.approx((0.95 - half, 0.95 + half), abs=0.1 * half)
 
 
 def test_five_seeds_on_the_same_few_items_are_few_items():
