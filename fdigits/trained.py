@@ -1,5 +1,6 @@
 """A training's config, task and chosen weights, for all that comes after it."""
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,7 +49,10 @@ class Trained(NamedTuple):
         made = {}
         for name in self.task.reads:
             if stage := self.config.data.encoded.get(name):
-                codes = load(earlier(self.workdir, stage)).encode(x)
+                folder = earlier(self.workdir, stage)
+                file = folder / "result.json"
+                written = file.stat().st_mtime_ns if file.is_file() else 0
+                codes = _stage(folder.absolute(), written).encode(x)
                 made[name] = choose(name, codes, f"data.encoded: of stage {stage}, the array")
             elif name not in x:
                 if name in self.task.given:
@@ -70,8 +74,18 @@ class Trained(NamedTuple):
         rows = {name: np.arange(n, dtype=np.int32) for name in arrays}
         rows["label"] = np.zeros(n, np.int32)  # none is known
         feeder = pipeline.make_feeder("device", arrays)
-        evaluate = train.make_evaluate_chunk(function or self.task.evaluate, feeder.mesh)
+        evaluate = _compiled(function or self.task.evaluate, feeder.mesh)
         return train.evaluate(evaluate, self, rows, feeder)
+
+
+# What a recording, a level of noise or an answer of the page needs once more.
+@functools.lru_cache(maxsize=4)
+def _stage(folder: Path, written: int) -> Trained:
+    """An earlier stage, read anew if it was trained again."""
+    return load(folder)
+
+
+_compiled = functools.lru_cache(maxsize=8)(train.make_evaluate_chunk)
 
 
 def sources(config: ConfigDict, task: tasks.Task, workdir: Path) -> dict[str, str]:

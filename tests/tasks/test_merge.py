@@ -86,6 +86,21 @@ def test_a_recording_is_named_by_all_stages(finished, monkeypatch, capsys):
     assert 0 < sum(float(line.split()[1]) for line in lines) <= 1.001
 
 
+@pytest.mark.slow
+def test_a_stage_is_read_and_compiled_once_for_many_recordings(finished, monkeypatch):
+    run, heard = trained.load(finished), {"frames": np.ones((1, 39, 14), np.float32)}
+    first = run.arrays(heard)
+    monkeypatch.setattr(trained, "load", pytest.fail)
+    monkeypatch.setattr(trained.train, "make_evaluate_chunk", pytest.fail)
+    again = run.arrays(heard)
+    np.testing.assert_array_equal(first["code"], again["code"])
+    monkeypatch.undo()
+    (finished / "merger" / "result.json").touch()  # as if it were trained again
+    monkeypatch.setattr(trained, "load", lambda folder: pytest.fail("read anew"))
+    with pytest.raises(pytest.fail.Exception, match="read anew"):
+        run.arrays(heard)
+
+
 def test_an_unknown_pool_is_told_the_nearest():
     config = stage_config(short("audio_merger", stages__merger__model__pool="men"), "merger")
     with pytest.raises(UserError, match=r"model.pool 'men' .*did you mean 'mean'"):
