@@ -135,6 +135,38 @@ def test_rotation_zoom_and_translation_are_scipys(largest):
                 np.testing.assert_allclose(after[..., 0], expected, atol=1e-5, err_msg=name)
 
 
+def test_shear_and_stretch_are_scipys(largest):
+    image = pictures(2, 17, 14)
+    for name in ("shear", "stretch"):
+        made = jax.jit(lambda strength, name=name: augment.apply(name, image, KEY, strength))
+        for strength in (0.4, 1.0):
+            factor = np.exp(strength * augment.ASPECT)
+            slant = np.array([[1, 0], [strength * augment.SHEAR, 1]])
+            matrix = {"shear": slant, "stretch": np.diag([factor, 1 / factor])}[name]
+            for before, after in zip(image, np.asarray(made(strength)), strict=True):
+                np.testing.assert_allclose(after[..., 0], affine(before[..., 0], matrix), atol=1e-5)
+
+
+def test_seen_from_the_side_one_edge_is_smaller(largest):
+    """At full strength the far corner is read 1.25 times as far from the centre, its opposite
+    0.75 times."""
+    y, x = np.mgrid[-14:15, -14:15].astype(np.float32)
+    far_y, far_x = augment._tilt(y, x, KEY, 1.0)
+    ends = 14 / 29 * augment.PERSPECTIVE * 2
+    assert np.asarray(far_y)[28, 28] == pytest.approx(14 * (1 + ends), rel=1e-5)
+    assert np.asarray(far_x)[0, 0] == pytest.approx(-14 * (1 - ends), rel=1e-5)
+
+
+def test_blur_is_scipys_and_gamma_a_power(largest, monkeypatch):
+    image = pictures(2, 28, 28)
+    monkeypatch.setattr(jax.random, "uniform", lambda key, minval: jnp.float32(0.6))
+    blurred = np.asarray(jax.jit(lambda: augment.blur(image, KEY, 0.5))())
+    soft = ndimage.gaussian_filter(image, (0, 1, 1, 0), mode="constant", truncate=28)
+    np.testing.assert_allclose(blurred, 0.7 * image + 0.3 * soft, atol=1e-4)
+    darker = np.asarray(jax.jit(lambda: augment.gamma(image, KEY, 0.5))())
+    np.testing.assert_allclose(darker, image ** np.exp(0.5 * augment.GAMMA), rtol=1e-4)
+
+
 def test_paper_lies_around_the_picture(largest):
     ink = jnp.ones((1, 28, 28, 1))
     shifted = np.asarray(jax.jit(lambda: augment.translation(ink, KEY, 1.0))())[0, ..., 0]

@@ -3,6 +3,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from fdigits import voices
 from fdigits.train import KEY_IMPL
@@ -119,3 +120,44 @@ def test_the_further_clicks_are_half_there_and_of_any_loudness(monkeypatch):
     monkeypatch.setattr(jax.random, "bernoulli", lambda key, p, shape: jnp.zeros(shape))
     further = all_clicks / energy() - 1
     assert abs(further - 4 / 2 / 3) < 0.15  # four, half of them, the mean square of 0 to 1
+
+
+def test_a_microphone_takes_what_lies_outside_its_band(monkeypatch):
+    """24 dB an octave at either end; what lies well within stays."""
+    monkeypatch.setattr(voices, "TILT", 0.0)
+    for seed in range(10):
+        gain = np.asarray(voices._band_gain(jax.random.key(seed), 1.0))
+        assert gain.max() <= 1.001 and gain[abs(voices._HZ - 1_000) < 100].min() > 0.9
+    monkeypatch.setattr(voices, "LOW", (400.0, 400.0))
+    monkeypatch.setattr(voices, "HIGH", (2200.0, 2200.0))
+    gain = np.asarray(voices._band_gain(jax.random.key(0), 1.0))
+    for hz, share in ((50, 8**-4.0), (100, 4**-4.0), (400, 2**-0.5), (2200, 2**-0.5)):
+        assert gain[abs(voices._HZ - hz).argmin()] == pytest.approx(share, rel=0.05)
+
+
+def test_a_room_dies_away_by_60_db_in_its_time(monkeypatch):
+    monkeypatch.setattr(voices, "DECAY", (0.2, 0.2))
+    monkeypatch.setattr(voices, "ECHO", (-3.0, -3.0))
+    reply = np.fft.irfft(np.asarray(voices._room_gain(jax.random.key(0), 1.0)))
+    tail = reply - np.eye(1, len(reply))[0]
+    assert np.isclose(np.square(tail).sum(), 10**-0.3, rtol=0.01)
+    blocks = np.square(tail[:2_400]).reshape(-1, 400).mean(1)  # of 50 ms each
+    falls = 10 * np.log10(blocks[1:] / blocks[:-1])
+    assert abs(falls.mean() + 15) < 1  # 60 dB in 200 ms
+
+
+def test_what_is_too_loud_is_cut_at_a_share_of_the_peak():
+    cut, word = made(0)["clip"], words()
+    share = abs(cut).max(1) / abs(word).max(1)
+    assert (share >= voices.CLIP[0] - 1e-6).all() and (share <= 1).all() and np.ptp(share) > 0.1
+    for one, whole, level in zip(cut, word, abs(cut).max(1), strict=True):
+        np.testing.assert_array_equal(one, np.clip(whole, -level, level))
+
+
+def test_a_word_moves_by_its_shift_at_most():
+    def middle(word_BxT):
+        power = np.square(word_BxT.astype(float))
+        return (power * np.arange(power.shape[1])).sum(1) / power.sum(1) / voices.RATE
+
+    moved = np.stack([middle(made(seed)["place"]) - middle(words()) for seed in range(4)])
+    assert (abs(moved) <= voices.SHIFT + 1e-3).all() and np.ptp(moved) > voices.SHIFT
