@@ -304,13 +304,18 @@ def test_nothing_is_no_picture_of_the_batch():
 
 def test_what_holds_no_digit_is_of_four_kinds(monkeypatch):
     """Blots, shuffled tiles, two digits side by side and nearly blank paper, a quarter each."""
-    image, made = pictures(40, 28, 28), []
-    for kind in range(4):
-        monkeypatch.setattr(
-            jax.random, "randint", lambda key, shape, *_, k=kind: jnp.full(shape, k)
-        )
-        made.append(np.asarray(augment.nothing(image, KEY)))
-    blots, tiles, pairs, blank = made
+    image = pictures(40, 28, 28)
+
+    @jax.jit
+    def each_kind():
+        made = []
+        for kind in range(4):
+            chosen = lambda key, shape, *_, kind=kind: jnp.full(shape, kind)  # noqa: E731
+            monkeypatch.setattr(jax.random, "randint", chosen)
+            made.append(augment.nothing(image, KEY))
+        return made
+
+    blots, tiles, pairs, blank = map(np.asarray, each_kind())
     assert blots.max() == 1 and blots.min() == 0 and 0 < blank.max() <= 0.2 + 1e-6
     for one, source in zip(tiles, image, strict=True):
         np.testing.assert_allclose(np.sort(one, None), np.sort(source, None), atol=1e-6)

@@ -266,6 +266,7 @@ def test_launching_loads_neither_matplotlib_nor_scipys_statistics():
     assert startup.importing("launch, fdigits.run", 1)["loaded"] == ["orbax.checkpoint"]
 
 
+@pytest.mark.slow
 def test_feeders_are_measured_beside_training(monkeypatch):
     monkeypatch.setattr(feeding, "ITEMS", 256)
     monkeypatch.setattr(feeding, "DISTINCT", 64)
@@ -369,6 +370,7 @@ def test_the_twin_of_the_ear_hears_what_the_ear_hears():
     np.testing.assert_allclose(ear.cepstra(given).numpy(), cepstra, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_seconds_to_the_goal_are_told_apart_from_compiling(monkeypatch):
     config = load_config("image_cnn")
     with config.unlocked():
@@ -389,6 +391,7 @@ def test_the_quick_recipe_is_trained_on_mnist():
         config_of(ROOT / "configs" / "quik.py")
 
 
+@pytest.mark.slow
 def test_a_point_of_scale_is_measured_in_a_process_of_its_own():
     point = {"devices": 2, "batch": 4, "chunk": 2, "width": 0.5}
     figure = scale.in_fresh_process("audio_mlp", point, 1, 0.01)

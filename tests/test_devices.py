@@ -55,6 +55,7 @@ def assert_close(ours: dict, theirs: dict) -> None:
             assert row[part] == pytest.approx(other[part], rel=LOSSES, abs=LOSSES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["2", "8", "1 then 8", "8 then 1", "beside another"])
 def test_several_devices_and_changes_of_their_number_train_the_same(told, other):
     assert_close(told[other], told["1"])
