@@ -38,6 +38,7 @@ shares (0.99), not percent; null stands where there is no number.
 import gc
 import json
 import os
+import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,7 @@ from fdigits.cells import STUDY, Training, cells
 from fdigits.console import console
 from fdigits.errors import UserError, full
 from fdigits.examples import resolved
-from fdigits.files import Busy, held, write_json
+from fdigits.files import Busy, check_writable, held, write_json
 from fdigits.measured import DONE, FAILED, FAILURE, MISSING, RUNNING, state, summary
 from fdigits.report import terminal
 from fdigits.run import at_once, run, run_seeds, undrawable
@@ -69,10 +70,11 @@ def run_study(config: ConfigDict, workdir: Path) -> dict:
       UserError: some runs failed, which are named, and the others are done; or the workdir is
         another study's.
     """
-    started, plan = time.time(), cells(config)
+    plan = cells(config)
     for one in plan:
         resolved(one.config)  # refuses a data set that is none
     _refuse_other(config, workdir)
+    started = _now(workdir)
     pending, failed = groups(plan), {}
     while pending:
         left, idle = [], True
@@ -95,6 +97,13 @@ def run_study(config: ConfigDict, workdir: Path) -> dict:
         told = f"{len(failed)} of {len(plan)} runs in {workdir} failed"
         raise UserError(f"{told}: {_reasons(failed)}")
     return found
+
+
+def _now(folder: Path) -> float:
+    """By the clock of the disk, which several machines may share."""
+    check_writable(folder)
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        return os.stat(file.name).st_mtime
 
 
 def _refuse_other(config: ConfigDict, workdir: Path) -> None:
