@@ -87,3 +87,11 @@ _EACH = define_prng_impl(
     name="rbg_of_each",
     tag="rbge",
 )
+
+
+def of_items(key: jax.Array, held_BxN: jax.Array, size: int, dtype=jnp.float32) -> jax.Array:
+    """Standard normal `[B, size]` that follows from the key and from what each item holds, uint32,
+    and not from the items beside it."""
+    places = jnp.arange(1, held_BxN.shape[1] + 1, dtype=jnp.uint32)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, (held_BxN * places).sum(1))
+    return jax.vmap(lambda own: jax.random.normal(own, (size,), dtype))(keys)

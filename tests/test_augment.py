@@ -148,8 +148,8 @@ def test_shear_and_stretch_are_scipys(largest):
 
 
 def test_seen_from_the_side_one_edge_is_smaller(largest):
-    """At full strength the far corner is read 1.25 times as far from the centre, its opposite
-    0.75 times."""
+    """At full strength the far corner is read 1.24 times as far from the centre, its opposite
+    .76 times."""
     y, x = np.mgrid[-14:15, -14:15].astype(np.float32)
     far_y, far_x = augment._tilt(y, x, KEY, 1.0)
     ends = 14 / 29 * augment.PERSPECTIVE * 2

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from fdigits import quality
+from fdigits import noise, quality
 from fdigits.data.corpus import CLASSES, SIDE
 from fdigits.errors import UserError
 from fdigits.models.classifiers import Head
@@ -69,11 +69,9 @@ class Generate(Task):
 
     def _noise_of(self, image_BxHxW: jax.Array) -> jax.Array:
         """Noise `[B, Z]` that follows from the seed and each test picture, and nothing else."""
-        places = jnp.arange(1, SIDE * SIDE + 1, dtype=jnp.uint32)
-        told = (image_BxHxW.reshape(len(image_BxHxW), -1).astype(jnp.uint32) * places).sum(1)
+        held_BxN = image_BxHxW.reshape(len(image_BxHxW), -1).astype(jnp.uint32)
         key = jax.random.key(self.config.seed, impl="threefry2x32")
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, told)
-        return jax.vmap(lambda own: jax.random.normal(own, (self.noise_size,)))(keys)
+        return noise.of_items(key, held_BxN, self.noise_size)
 
     def summary(self, outputs, label_N: np.ndarray) -> dict:
         """`judged`: the share that the judge takes for its label; `fid`, `precision` and `recall`

@@ -155,13 +155,10 @@ class SoundToImage(Task):
         held = [batch[name] for name in (self.sound, "image") if name in batch]
         flat = jnp.concatenate([x.reshape(len(x), -1).astype(jnp.float32) for x in held], 1)
         bits_BxN = lax.bitcast_convert_type(flat, jnp.uint32)
-        places = jnp.arange(1, bits_BxN.shape[1] + 1, dtype=jnp.uint32)
         key = jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), purpose)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, (bits_BxN * places).sum(1))
-        size = (self.model.latent,)
-        return jax.vmap(lambda own: jax.random.normal(own, size, self.dtype))(keys)
+        return noise.of_items(key, bits_BxN, self.model.latent, self.dtype)
 
-    def _styles(self, key: jax.Array | None, count: int) -> jax.Array:
+    def _styles(self, key: jax.Array, count: int) -> jax.Array:
         """Noise for the decoder: the sharp model's style; none for R2's, which draws the mean."""
         shape = (count, self.model.latent)
         if not self.sharp:
@@ -192,7 +189,7 @@ class SoundToImage(Task):
         read = self.inputs(batch)
         variables = {"params": self.cast(params), "batch_stats": batch_stats}
         told, embedding = self.model.apply(variables, read, method="describe")
-        styles = self._noise(batch, 0) if self.sharp else self._styles(None, len(told))
+        styles = self._noise(batch, 0) * self.sharp  # R2's draws the mean
         picture = self._draw(params, batch_stats, told, styles)
         _, logits = self.judged(params, picture)
         outputs = {"picture": picture, "logits": logits, self.sound: embedding.astype(jnp.float32)}
