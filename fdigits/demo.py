@@ -32,8 +32,8 @@ from fdigits.errors import UserError, exit_cleanly
 from fdigits.explain import camera
 from fdigits.files import path_of
 from fdigits.models import ears
+from fdigits.models.places import folded
 from fdigits.recogniser import Recogniser, Recognition, hear
-from fdigits.report.attention import folded
 
 LARGEST = "10mb"  # of an upload
 SHOWN = 168  # pixels, of a picture's side

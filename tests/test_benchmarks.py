@@ -258,8 +258,9 @@ def test_of_the_first_chunk_one_step_counts():
     assert figure["seconds"]["imports"] == [2.0, 2.0]
 
 
-def test_predicting_loads_nothing_heavy():
-    assert startup.importing("fdigits.predict", 1)["loaded"] == []
+@pytest.mark.parametrize("module", ["predict", "demo"])
+def test_predicting_loads_nothing_heavy(module):
+    assert startup.importing(f"fdigits.{module}", 1)["loaded"] == []
 
 
 def test_launching_loads_neither_matplotlib_nor_scipys_statistics():
