@@ -77,6 +77,7 @@ TRIALS = {
         kernels, "conv_of_one", kernels.conv_of_many, ("image_cnn", "audio_cnn", "attention_base")
     ),
     "conv_of_many": Trial(kernels, "conv_of_many", kernels.conv, ("image_cnn", "attention_base")),
+    "conv_to_few": Trial(kernels, "conv_to_few", kernels.conv_of_many, ("gan",)),
     "relu_pool_cpu": Trial(
         kernels, "relu_pool_cpu", kernels.relu_pool, ("attention_base", "conv1d_fusion")
     ),

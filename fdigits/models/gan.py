@@ -55,7 +55,7 @@ class Generator(nn.Module):
             x = ConvTranspose(features, 5)(x)
             x = nn.relu(ConditionalBatchNorm()(x, label_B, train))
             x = Dropout(0.3)(x, train)
-        return nn.tanh(Conv(1, (5, 5), block=2)(x))
+        return nn.tanh(Conv(1, (5, 5))(x))
 
 
 class Discriminator(nn.Module):

@@ -22,6 +22,7 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 Window = tuple[int, int]  # of a pooling: rows and columns
 Normalised = tuple[jax.Array, jax.Array, jax.Array]
 SQUARE = (2, 2)
+FEW = 4  # features, which convolutions are slow with
 
 
 def conv(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
@@ -35,7 +36,9 @@ def conv(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
 
 def conv_cpu(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
     """`conv`, with gradients that are quick on CPUs, inside a `lax.scan` too."""
-    return (conv_of_one if kernel.shape[2] == 1 else conv_of_many)(x, kernel, pads)
+    channels, features = kernel.shape[2:]
+    quickest = conv_of_one if channels == 1 else conv_to_few if features <= FEW else conv_of_many
+    return quickest(x, kernel, pads)
 
 
 def conv_of_one(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
@@ -64,16 +67,64 @@ def _conv_forward(x, kernel, pads):
 
 def _conv_backward(pads, saved, dy):
     x, kernel = saved
-    h, w = kernel.shape[:2]
     # What JAX derives, with the axes put in the order that XLA is quick with inside a scan:
     # the kernel's gradient convolves with the batch as channels, the input's with the kernel
     # turned round.
     dkernel = conv(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), pads).transpose(1, 2, 0, 3)
-    back = tuple((n - 1 - low, n - 1 - high) for n, (low, high) in zip((h, w), pads, strict=True))
-    return conv(dy, kernel[::-1, ::-1].swapaxes(2, 3), back), dkernel
+    return conv(dy, kernel[::-1, ::-1].swapaxes(2, 3), _turned(kernel, pads)), dkernel
 
 
 conv_of_many.defvjp(_conv_forward, _conv_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv_to_few(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
+    """To few features: by one matmul what each place adds to those around it, and the sums of that.
+
+    GAIN
+    """
+    h, w, channels, features = kernel.shape
+    # Planes `[h, w, F, B, H, W]`, one for each tap: shifted and added, each is read in one run.
+    added = _by_tap(kernel) @ x.reshape(-1, channels).T
+    added = _padded(added.reshape(h, w, features, *x.shape[:3]), pads)
+    high, wide = added.shape[4] - h + 1, added.shape[5] - w + 1
+    shifted = (added[i, j, ..., i : i + high, j : j + wide] for i in range(h) for j in range(w))
+    return jnp.moveaxis(functools.reduce(jnp.add, shifted), 0, -1)
+
+
+def _conv_to_few_backward(pads, saved, dy):
+    x, kernel = saved
+    h, w, channels, features = kernel.shape
+    high, wide = x.shape[1:3]
+    dy = _padded(jnp.moveaxis(dy, -1, 0), _turned(kernel, pads))
+    shifted = [
+        dy[..., i : i + high, j : j + wide] for i in reversed(range(h)) for j in reversed(range(w))
+    ]
+    dadded = jnp.stack(shifted).reshape(h * w * features, -1)
+    dkernel = (dadded @ x.reshape(-1, channels)).reshape(h, w, features, channels)
+    return (dadded.T @ _by_tap(kernel)).reshape(x.shape), dkernel.swapaxes(2, 3)
+
+
+conv_to_few.defvjp(
+    lambda x, kernel, pads: (conv_to_few(x, kernel, pads), (x, kernel)), _conv_to_few_backward
+)
+
+
+def _by_tap(kernel):
+    """`[h, w, C, F]` -> `[h·w·F, C]`."""
+    return kernel.swapaxes(2, 3).reshape(-1, kernel.shape[2])
+
+
+def _padded(x, pads):
+    """The last two axes, by `Pads`."""
+    edges = [(0, 0, 0)] * (x.ndim - 2) + [(*pad, 0) for pad in pads]
+    return lax.pad(x, jnp.zeros((), x.dtype), edges)
+
+
+def _turned(kernel, pads) -> Pads:
+    """The pads of a convolution back, with the kernel turned round."""
+    sizes = zip(kernel.shape[:2], pads, strict=True)
+    return tuple((n - 1 - low, n - 1 - high) for n, (low, high) in sizes)
 
 
 def blocks(x: jax.Array, n: int) -> jax.Array:
@@ -147,7 +198,7 @@ def transposed_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def transposed_conv_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`transposed_conv`; with few features, which convolutions are slow with, by one matmul."""
-    few = kernel.shape[-1] <= 4
+    few = kernel.shape[-1] <= FEW
     return (transposed_by_matmul if few else transposed_by_phases)(x, kernel)
 
 
