@@ -7,7 +7,7 @@ computes have changed since.
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -155,7 +155,7 @@ def _cell(study: ConfigDict, name: str, workdir: Path) -> dict:
     one = study.cells[name]
     first, runs = training(study, name, study.seeds[0]), []
     items = one.test_items or study.test_items
-    for seed in study.seeds:
+    for seed in own_seeds(study, name):
         runs.append(_run(training(study, name, seed), study, workdir, one.of.partition("/")[2]))
     done = [run for run in runs if run["status"] == DONE]
     metrics = dict.fromkeys(metric for run in done for metric in run["metrics"] if metric != "n")
@@ -184,6 +184,16 @@ def _cell(study: ConfigDict, name: str, workdir: Path) -> dict:
         },
         "method": "Student's t over seeds",
     }
+
+
+def own_seeds(study: ConfigDict, name: str) -> Iterator[int]:
+    """The seeds with which a cell is trained anew: a stage may have a seed of its own, whatever the
+    run's is, and is then one training only."""
+    found = set()
+    for seed in study.seeds:
+        if (own := shown(study, name, seed).seed) not in found:
+            found.add(own)
+            yield seed
 
 
 def _reported(config: ConfigDict, items: int) -> dict[str, dict]:
@@ -240,20 +250,24 @@ def _read(folder: Path, stamp: int) -> tuple[Items | None, str]:
         held = read_arrays(folder / "predictions.npz")
         if not {"id", "label", "logits"} <= held.keys():
             return None, ""
-        inputs = folder / "inputs.npz"
-        shown = read_arrays(inputs) if inputs.is_file() and "|" not in held["id"][0] else {}
     except ValueError as error:
         return None, f"no interval over test items: {folder / 'predictions.npz'}: {error}"
-    seen = _seen(held["id"], shown, tuple(_result(folder)["modalities"]))
-    return Items.of(held["id"], held["label"], held["logits"].argmax(1), seen), ""
+    inputs, told = {}, ""
+    if (file := folder / "inputs.npz").is_file() and not all("|" in item for item in held["id"]):
+        try:
+            inputs = read_arrays(file)
+        except ValueError as error:
+            told = f"which test items are the same is not known: {file}: {error}"
+    seen = _seen(held["id"], inputs, _result(folder).get("modalities", ()))
+    return Items.of(held["id"], held["label"], held["logits"].argmax(1), seen), told
 
 
 def _seen(
-    id_N: np.ndarray, inputs: Mapping[str, np.ndarray], reads: tuple[str, ...]
+    id_N: np.ndarray, inputs: Mapping[str, np.ndarray], reads: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """The ids of what a model read of each item; of all that the items are of where it read what
     a stage made of it."""
-    if "|" in id_N[0]:
+    if all("|" in item for item in id_N):
         heard = next((name for name in reads if name != "image" and name in MODALITIES), "audio")
         halves = np.array([item.split("|", 1) for item in id_N]).T
         found = dict(zip(("image", heard), halves, strict=True))

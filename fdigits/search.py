@@ -18,7 +18,7 @@ import jax
 from ml_collections import ConfigDict
 
 from fdigits import tasks
-from fdigits.config import check, choose, differing_fields, of_numbers
+from fdigits.config import check, choose, differing_fields, modern, of_numbers
 from fdigits.console import console
 from fdigits.errors import UserError, full
 from fdigits.examples import resolved
@@ -40,6 +40,11 @@ Report = Callable[[int, float], None]  # an epoch and its validation score
 Objective = Callable[[ConfigDict, Path, Report], float]
 Space = dict[str, tuple | ConfigDict]  # "optimizer.learning_rate" -> values, or a range
 
+# What makes the figure by which trials are compared another one, or of other items.
+INCOMPARABLE = {
+    *("protocol", "monitor", "task"),
+    *(f"data.{field}" for field in ("name", "split", "ratio", "speaker", "limit")),
+}
 SAMPLERS = {
     "grid": lambda seed: optuna.samplers.RandomSampler(seed),  # all it would draw is fixed
     "random": lambda seed: optuna.samplers.RandomSampler(seed),
@@ -151,8 +156,9 @@ def planned(config: ConfigDict, space: Space) -> dict[str, dict]:
             "base.protocol is paper: there the test part validates, and a search must not see it; "
             "set --config.base.protocol=held_out"
         )
-    for field in {"protocol", "monitor"} & space.keys():
-        raise UserError(f"space.{field}: trials with another {field} cannot be compared")
+    for field in space:
+        if field in INCOMPARABLE or (field == "loss" and config.base.monitor == "loss"):
+            raise UserError(f"space.{field}: trials with another {field} cannot be compared")
     for field, span in space.items():
         for value in _ends(span):
             check(changed(config.base, {field: value}))
@@ -274,7 +280,7 @@ def _refuse_other(study: optuna.Study, config: ConfigDict) -> None:
     ours["base"] = of_numbers(ours["base"])
     if (theirs := study.user_attrs.get("search")) is None:
         study.set_user_attr("search", ours)
-    elif fields := differing_fields(theirs | {"base": of_numbers(theirs["base"])}, ours):
+    elif fields := differing_fields(theirs | {"base": of_numbers(modern(theirs["base"]))}, ours):
         raise UserError(
             f"the storage holds a search {config.name} of another config ({'; '.join(fields)}): "
             "choose another --workdir, or another --config.name in a database"

@@ -51,6 +51,7 @@ from rich.table import Table
 from fdigits.cells import STUDY, Training, cells
 from fdigits.console import console
 from fdigits.errors import UserError, full
+from fdigits.evaluate import remake
 from fdigits.examples import resolved
 from fdigits.files import Busy, check_writable, held, write_json
 from fdigits.measured import DONE, FAILED, FAILURE, MISSING, RUNNING, state, summary
@@ -82,9 +83,11 @@ def run_study(config: ConfigDict, workdir: Path) -> dict:
             todo = [one for one in group if _is_wanted(one, config, workdir, started)]
             if todo:
                 idle = False
-                _train(todo, workdir)
+                failed |= _train(todo, workdir)
                 _write(config, workdir)
-            states = [(one, state(one, config, workdir)) for one in group]
+            states = [
+                (one, state(one, config, workdir)) for one in group if one.folder not in failed
+            ]
             failed |= {one.folder: at.reason for one, at in states if at.status == FAILURE}
             if again := [one for one, at in states if at.status in (RUNNING, MISSING)]:
                 left.append(again)
@@ -148,20 +151,40 @@ def _is_wanted(one: Training, study: ConfigDict, workdir: Path, started: float) 
         return True
     if at.status == DONE:
         console.print(f"{one.folder} is finished" + (f"; {at.reason}" if at.reason else ""))
+        _complete(one, folder)
     elif at.status == FAILURE:
         console.print(f"{one.folder} failed: {at.reason}")
     return at.status == MISSING
 
 
+def _complete(one: Training, folder: Path) -> None:
+    """Makes again what was deleted of a finished run, as claims need its predictions."""
+    data = one.config.data
+    for stage in (*one.config.stages, ""):
+        try:
+            made = remake(folder / stage, Path(data.dir), Path(data.cache))
+        except UserError as error:
+            console.print(str(error))
+        else:
+            if made:
+                console.print(f"made again from the checkpoint: {', '.join(made)}")
+
+
 def _may_be_tried(folder: Path, started: float) -> bool:
     """Whether a failure is of before this command: not one that another process met meanwhile, nor
     what no trial can mend, as a folder of another config."""
-    file = folder / FAILED
-    return file.is_file() and file.stat().st_mtime <= started and not (folder / RESULT).exists()
+    try:
+        written = (folder / FAILED).stat().st_mtime
+    except FileNotFoundError:  # none, or another process has just trained it
+        return False
+    return written <= started and not (folder / RESULT).exists()
 
 
-def _train(some: Sequence[Training], workdir: Path) -> None:
-    """Trains a run, or several seeds of a cell at once, and one after another if that fails."""
+def _train(some: Sequence[Training], workdir: Path) -> dict[str, str]:
+    """Trains a run, or several seeds of a cell at once, and one after another if that fails.
+
+    Returns of what failed, and could not be told in its folder, why.
+    """
     first, seeds = some[0], [one.seed for one in some]
     console.print(", ".join(one.folder for one in some))
     try:
@@ -172,20 +195,20 @@ def _train(some: Sequence[Training], workdir: Path) -> None:
         for one in some:
             (workdir / one.folder / FAILED).unlink(missing_ok=True)
     except Busy:
-        return
+        return {}
     except Exception as error:
         if full(error):  # it would stop the others, too
             raise
         if len(some) == 1:
-            _tell(error, workdir / first.folder)
-            return
+            told = _tell(error, workdir / first.folder)
+            return {} if told else {first.folder: _reason(error)}
         console.print(f"{first.cell}: {_reason(error)}; each seed is tried by itself")
     finally:
         jax.clear_caches()  # of functions that no other run calls
         gc.collect()
     if len(some) > 1 and not all((workdir / one.folder / RESULT).exists() for one in some):
-        for one in some:
-            _train([one], workdir)
+        return {folder: why for one in some for folder, why in _train([one], workdir).items()}
+    return {}
 
 
 def _reason(error: Exception) -> str:
@@ -194,12 +217,16 @@ def _reason(error: Exception) -> str:
     return line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
 
 
-def _tell(error: Exception, folder: Path) -> None:
-    """Leaves why a run failed in its folder."""
+def _tell(error: Exception, folder: Path) -> bool:
+    """Leaves why a run failed in its folder; whether that could be written."""
     if not isinstance(error, UserError):
         traceback.print_exc()
-    write_json(folder / FAILED, {"reason": _reason(error)})
     console.print(f"{folder} failed: {_reason(error)}")
+    try:
+        write_json(folder / FAILED, {"reason": _reason(error)})
+    except OSError:
+        return False
+    return True
 
 
 def _put_aside(folder: Path) -> Path:

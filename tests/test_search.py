@@ -198,6 +198,7 @@ def test_searches_of_configs_are_sound(place):
         (dict(epochs=dict(low=1, high=2)), "grid", {}, "a grid needs a tuple of values"),
         (dict(protocol=("held_out", "paper")), "grid", {}, "space.protocol: trials with another"),
         (dict(monitor=("accuracy", "loss")), "grid", {}, "space.monitor: trials with another"),
+        (dict(data=dict(split=("paper", "random"))), "grid", {}, "space.data.split: trials with"),
         (SPACE, "grd", {}, "sampler 'grd' is unknown (did you mean 'grid'?)"),
         (SPACE, "tpe", {}, "trials is 0"),
         (SPACE, "grid", dict(trials=5), "this grid has 8"),
@@ -219,6 +220,11 @@ def test_another_search_and_the_test_part_are_refused(tmp_path):
         paper.base.protocol = "paper"
     with pytest.raises(UserError, match="a search must not see it"):
         search(paper, tmp_path / "other", score)
+    loss = config(dict(loss=("cross_entropy", "mse")))
+    with loss.unlocked():
+        loss.base.monitor = "loss"
+    with pytest.raises(UserError, match=r"space\.loss: trials with another loss"):
+        search(loss, tmp_path / "other", score)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "trials.log").write_text("no\njournal\n")
     with pytest.raises(UserError, match="cannot be opened"):

@@ -274,6 +274,36 @@ def test_a_run_whose_predictions_are_lost_has_its_figures_and_says_so(runs, tmp_
     assert "no interval over test items" in run["reason"] and "1 seed" in claimed["reason"]
 
 
+def test_damaged_inputs_leave_the_predictions(tmp_path):
+    leave(resolved(cells.training(tiny(), "a", 0).config), tmp_path, wrong=40)
+    (tmp_path / "inputs.npz").write_text("no arrays")
+    items, reason = measured._read(tmp_path, measured._stamp(tmp_path))
+    assert items.correct_N.sum() == 360 and items.sources.keys() == {"item"}
+    assert "inputs.npz" in reason and "predictions.npz" not in reason
+
+
+def test_a_stage_of_a_seed_of_its_own_is_one_training():
+    config = load("r2")
+    assert list(measured.own_seeds(config, "judge")) == [0]
+    assert list(measured.own_seeds(config, "vae")) == list(config.seeds)
+
+
+def test_what_a_finished_run_lost_is_made_again(runs, tmp_path, monkeypatch):
+    study.run_study(tiny(), tmp_path)
+    seen = []
+    monkeypatch.setattr(study, "remake", lambda folder, *_: seen.append(folder) or [])
+    study.run_study(tiny(), tmp_path)
+    assert seen == [tmp_path / folder for folder in ALL] and runs.done == ALL
+
+
+def test_a_folder_that_cannot_be_written_into_leaves_the_others(runs, tmp_path):
+    (tmp_path / "b").write_text("no folder")
+    with pytest.raises(UserError, match="2 of 4 runs"):
+        study.run_study(tiny(), tmp_path)
+    assert runs.done == ["a/seed_0", "a/seed_1"]
+    assert (tmp_path / "b").read_text() == "no folder"
+
+
 def test_items_are_compared_by_what_is_known_of_them_with_every_seed():
     """A run may have lost its inputs, which tell which items are one recording."""
 

@@ -214,6 +214,7 @@ def make(model: ConfigDict) -> nn.Module:
       UserError: a word that names nothing, or a field that the model does not have.
     """
     check(model)
+    choose(model.get("weights", ""), {"": None, "imagenet": None}, "model.weights")
 
     def encoder(modality: str, **more) -> nn.Module:
         module, read = _encoder(model, modality)

@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from jax import lax
 
+from fdigits.errors import UserError
 from fdigits.models import kernels
 from fdigits.noise import random_bytes
 
@@ -170,6 +171,11 @@ class ConvBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        if min(x.shape[1:3]) < 2:
+            raise UserError(
+                "model.filters: too many, as each halves what it sees, and "
+                f"{x.shape[1]} x {x.shape[2]} places cannot be halved again"
+            )
         ones, zeros, width = nn.initializers.ones, nn.initializers.zeros, (self.features,)
         kernel = self.param("kernel", torch_uniform, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", zeros, width)

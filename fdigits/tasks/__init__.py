@@ -6,6 +6,7 @@ import importlib
 from ml_collections import ConfigDict
 
 from fdigits.config import choose
+from fdigits.errors import UserError
 from fdigits.tasks.task import Task
 
 KINDS = {  # task -> its module and class; only what a run needs is imported
@@ -27,7 +28,14 @@ def make(config: ConfigDict) -> Task:
     """The task of a config.
 
     Raises:
-      UserError: no such task, or values that its model cannot have.
+      UserError: no such task, a field of the model that it needs and the config lacks, or values
+        that its model cannot have.
     """
     module, _, name = choose(config.task, KINDS, "task").rpartition(".")
-    return getattr(importlib.import_module(module), name).of(config)
+    task = getattr(importlib.import_module(module), name)
+    if lacking := [field for field in task.FIELDS if field not in config.model]:
+        raise UserError(
+            f"task={config.task} needs model.{lacking[0]}, which {config.name} does not have: its "
+            f"model has {', '.join(sorted(config.model)) or 'no fields'}"
+        )
+    return task.of(config)

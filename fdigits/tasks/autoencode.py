@@ -52,6 +52,8 @@ class Coding(Task):
 class Autoencode(Coding):
     """Squared error of the reconstruction of whole utterances or of pairs of frames (R4)."""
 
+    FIELDS = ("name", "bottleneck")
+
     @classmethod
     def of(cls, config: ConfigDict) -> "Autoencode":
         """Of `config.model`: `name` "whole" or "pair", and `bottleneck`.

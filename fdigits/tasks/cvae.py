@@ -56,6 +56,8 @@ class Modules(nn.Module):
 class Cvae(Generate):
     """The evidence lower bound of pictures, given their digit."""
 
+    FIELDS = ("noise",)
+
     @classmethod
     def of(cls, config: ConfigDict) -> "Cvae":
         refuse_half_precision(config)

@@ -39,6 +39,8 @@ class Flow(Generate):
     """Learns the velocity of straight ways from noise (time 0) to pictures (1), which `data.pixels`
     puts within -1..1."""
 
+    FIELDS = ("width",)
+
     @classmethod
     def of(cls, config: ConfigDict) -> "Flow":
         refuse_half_precision(config)

@@ -40,6 +40,8 @@ class Modules(nn.Module):
 class Gan(Generate):
     """The discriminator's turn, then the generator's, in each step."""
 
+    FIELDS = ("noise",)
+
     @classmethod
     def of(cls, config: ConfigDict) -> "Gan":
         refuse_half_precision(config)

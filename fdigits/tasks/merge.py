@@ -18,6 +18,8 @@ class Merge(Coding):
 
     PREDICTIONS = ("error",)
 
+    FIELDS = ("bottleneck", "pool")
+
     @classmethod
     def of(cls, config: ConfigDict) -> "Merge":
         """Of `config.model`: `bottleneck` of the pairs' codes, and `pool` "last" or "mean".

@@ -66,6 +66,8 @@ class SoundToImage(Task):
     SCORES: ClassVar = {"loss": -1, "accuracy": 1}
     PREDICTIONS = ("picture", "logits", "reconstruction", "kl", "heard")
 
+    FIELDS = ("name", "sound", "latent", "judge_pixels")
+
     @classmethod
     def of(cls, config: ConfigDict) -> "SoundToImage":
         if config.augment.strength:

@@ -32,6 +32,8 @@ class Task:
     SCORES: ClassVar[Mapping[str, int]] = {"loss": -1}
     # Outputs kept of each test item; the other outputs are embeddings.
     PREDICTIONS: ClassVar[tuple[str, ...]] = ()
+    # Fields of `config.model` that it cannot do without.
+    FIELDS: ClassVar[tuple[str, ...]] = ()
     # Whether `evaluate` follows from the config's seed: such are not trained at once with others.
     SEEDED: ClassVar[bool] = False
 

@@ -9,6 +9,7 @@ from benchmarks.systems import SYSTEMS
 from fdigits.config import base, stage_config
 from fdigits.errors import UserError
 from fdigits.models import classifiers
+from fdigits.models.encoders import ConvEncoder
 from tests.models import parity
 from tests.test_config import get_config
 
@@ -223,6 +224,28 @@ def test_a_third_block_and_other_filters_are_a_config():
     encoder = shapes(name="image", filters=(32, 64, 128))["params"]["encoder"]
     assert len([name for name in encoder if name.startswith("Conv")]) == 3
     assert encoder["Dense_0"]["kernel"].shape == (3 * 3 * 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters"), [((28, 28), (2,) * 5), ((39, 13), (2,) * 4)], ids=["image", "audio"]
+)
+def test_more_blocks_than_can_halve_are_refused(shape, filters):
+    x = jnp.ones((2, *shape))
+
+    def made(some):
+        init = functools.partial(ConvEncoder(some).init, train=False)
+        return jax.eval_shape(init, jax.random.key(0), x)
+
+    made(filters[1:])
+    with pytest.raises(UserError, match=r"model\.filters: too many"):
+        made(filters)
+
+
+def test_misspelt_weights_are_told_the_nearest():
+    config = base("made", "digits")
+    config.model.update(name="image", image="mobilenet", weights="ImageNet")
+    with pytest.raises(UserError, match=r"model\.weights .ImageNet. is unknown .*imagenet"):
+        classifiers.make(config.model)
 
 
 def test_dropout_acts_in_training_only():

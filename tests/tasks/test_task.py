@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fdigits import checkpoint, evaluate, predict, report, tasks, trained
+from fdigits.config import base
 from fdigits.errors import UserError
 from fdigits.explain import __main__ as explain
 from fdigits.report import artifacts
@@ -155,6 +156,17 @@ def test_what_players_and_stages_do_not_have_is_told(tmp_path):
     with pytest.raises(UserError, match="did you mean 'coder'"):
         run(config, tmp_path)
     assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("task", "field"),
+    [("gan", "noise"), ("cvae", "noise"), ("merge", "bottleneck"), ("sound_to_image", "sound")],
+)
+def test_a_task_whose_fields_the_model_lacks_is_one_line(task, field):
+    config = base("made", "digits")
+    config.task = task
+    with pytest.raises(UserError, match=rf"task={task} needs model\.{field}, which made-digits"):
+        tasks.make(config)
 
 
 def test_stages_come_after_those_that_they_need():
