@@ -10,7 +10,8 @@ Reported (R4 Table 10, reduced_mnist, accuracy): base .9810, spatial .9790, self
 se .9855.
 Measured (reduced_mnist, seeds 0, 1, 2, 21 November 2026, 2 cores of a Xeon): base .9660 .9790
 .9740, spatial .9735 .9745 .9750, self .9560 .9560 .9480, cbam .9705 .9750 .9750, se .9715 .9755
-.9750; docs/results.md says why these are lower.
+.9750; docs/results.md says why these are lower. Five seeds of later code: .9747 .9721 .9554 .9748
+.9743 (results/r4_table10).
 """
 
 from fdigits.config import base, choose, parse_arg

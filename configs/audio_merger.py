@@ -29,6 +29,7 @@ def get_config(arg: str = ""):
     config = problem_1(name, choice, epochs=50, batch_size=16)
     config.model.update(name="code", hidden=(512, 256, 128, 64), dropout=0.2, norm=True)
     config.data.encoded["code"] = "merger"
+    # The rate falls after a fourth bad epoch, as torch counts; Keras would after the third.
     config.plateau.update(factor=0.5, patience=3)
     system = "R4 P1 merger improved" if improved else "R4 P1 merger"
     reported = 0.0 if improved else 0.7289

@@ -10,7 +10,8 @@ table: 0, 1000 and 2000 as stages, 3000 as the run itself. The judge that measur
 PyTorch's MNIST example, trained on all real pictures; as long as the protocol is the paper's, it
 decides nothing.
 
-generator=full trains GAN and auxiliary on all pictures of the set (reduced_mnist: of MNIST).
+generator=full trains GAN and auxiliary on all pictures of the set (reduced_mnist: of MNIST), so
+with protocol=held_out it has seen most pictures that the classifier validates on.
 generator=cvae and flow train ours in the GAN's place (`tasks/cvae.py`, `tasks/flow.py`), on 6,000
 pictures of each class made of the real ones, by *combined* augmentation and by elastic deformation.
 DATA: digits (the default), reduced_mnist, mnist.

@@ -18,7 +18,7 @@ which shares speakers; split=speaker does not. vae is tested at its epoch of the
 validation loss, the others at that of the judge's highest accuracy.
 
 Reported (R2, AudioMNIST, tuned judge): accuracy 82.29 %.
-Measured (MNIST × FSDD, five seeds, 28 November 2026, a core of an EPYC each; the judge reads
+Measured (MNIST × FSDD, five seeds, 27 and 28 November 2026, a core of an EPYC each; the judge reads
 99.25 % of MNIST's test part): vae 93.61 %, tuned 96.18 %, sharp 96.93 %, from 39 x 13 MFCC 98.57 %;
 of a speaker left out 38.42 %, 47.32 %, 49.47 % and 84.98 %. results/r2_sound_to_image has drawings,
 and how far they differ.

@@ -9,7 +9,8 @@ Reported (R4 Table 13, fsdd, random 80/10/10, accuracy on 256 of 300 test record
 cbam .9922, hybrid .9844. The paper prints 1,629,144 parameters for the hybrid; its description
 gives 1,628,959, BatchNorm's statistics counted, and so it is here (44 of them are statistics).
 Measured (fsdd, all 300, seeds 0, 1, 2, 21 November 2026, 2 cores of a Xeon): lenet .9867 .9733
-.9833, cbam .9867 .9933 .9900, hybrid .9867 .9433 .9833. Weights are chosen by the cross-entropy of
+.9833, cbam .9867 .9933 .9900, hybrid .9867 .9433 .9833. Five seeds of later code: .9807, .9867,
+.9720 (results/r4_table13). Weights are chosen by the cross-entropy of
 the validation part; Keras' validation loss, in the paper, also holds the hybrid's L2 penalty.
 """
 

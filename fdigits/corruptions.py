@@ -50,14 +50,15 @@ SWEEPS = (
 
 
 def sweeps(modality: str) -> list[Sweep]:
-    """Those of one modality."""
+    """The corruptions that are tried on one modality."""
     return [sweep for sweep in SWEEPS if sweep.modality == modality]
 
 
 def corrupted(
     sweep: Sweep, x: np.ndarray, level: float, std: np.ndarray | float = 1.0
 ) -> np.ndarray:
-    """Items `[N, ...]` at one level; `std` as `deviations` gives it."""
+    """Items `[N, ...]` at one of `sweep.levels`, in the shape and dtype of `x`; `std` as
+    `deviations` gives it."""
     match sweep.kind:
         case "noise":
             return noisy(x, level, std)

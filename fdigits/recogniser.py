@@ -95,7 +95,12 @@ class Recogniser:
         picture: Path | str | None = None,
         recording: Path | str | None = None,
     ) -> Recognition:
-        """As a call, of files that are `read` already."""
+        """As a call, of files that are read already.
+
+        Args:
+          read: "picture", "recording" -> `Read`, as `read` gives it.
+          picture, recording: the files' names, for the answer and its warnings alone.
+        """
         opinions = {kind: self._opinion(kind, one) for kind, one in read.items() if self._alone}
         warnings = [f"{kind}: {text}" for kind, one in read.items() for text in one.warnings]
         warnings += [
@@ -131,7 +136,7 @@ class Recogniser:
         return not self.trained.task.given or len(self._sources) == 1
 
     def read(self, picture, recording) -> dict[str, Read]:
-        """What the model reads of the files: "picture", "recording".
+        """Of the files that are given and that the model reads: "picture", "recording" -> `Read`.
 
         Raises:
           UserError: as a call.
@@ -163,7 +168,10 @@ class Recogniser:
         return _opinion(p_V, one.digit and p_V.max() >= self.least.get(kind, 0))
 
     def probabilities(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """`[10]` of one item, whose modalities are as a corpus holds them.
+        """Probabilities `[10]` of the digits 0 to 9.
+
+        Args:
+          inputs: modality -> one item without a batch axis, as a corpus holds it.
 
         Raises:
           UserError: one is missing, or the run names no digits.

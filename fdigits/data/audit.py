@@ -1,4 +1,6 @@
-"""What stands on both sides of a split: `python -m fdigits.data.audit CORPUS`.
+"""What stands on both sides of a split.
+
+python -m fdigits.data.audit CORPUS [--split paper] [--speaker NAME] [--data-dir DIR]
 
 Counts per class, split and speaker; equal and nearly equal items within and across splits; shared
 speakers; level and constant offset of each speaker where recordings are at hand.

@@ -253,7 +253,7 @@ def split_rows(
       official test part, the rest is split (R0 splits the 60,000 training pairs); of recordings,
       all.
     - `official`: the corpus' own parts; where it names no validation part, 3 of 17 (by `ratio`) of
-      its train.
+      its train. Of joined sets some of which name one, that alone validates.
     - `random`: `ratio` of all items; identical items stay together.
     - `speaker`: no speaker in two parts; `speaker` is tested on and the next one in the alphabet
       validates, or `ratio` of the speakers at random. Pictures have no speakers: as `paper`.

@@ -23,7 +23,7 @@ QUIET = 10**-4.5  # of the same: what is below is no part of the word
 MASKS = (8, 5)  # frames at most, of the two stretches of time that training blanks
 BAND_MASK = 0.25  # of the coefficients at most
 # Speeds and voices that a word is heard at in use, besides as it is. Gain, mean of five trainings:
-# strangers 0.5 points (-0.5 to 1.6), Speech Commands 2.2 (1 to 3).
+# strangers 0.5 points (-0.5 to 1.6), Speech Commands 2.2 (1 to 3); results/strangers has others.
 AGAIN = ((0.87, 1.0), (1.15, 1.0), (1.0, 0.9), (1.0, 1.1))
 
 
