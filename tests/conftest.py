@@ -14,6 +14,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 # Libraries whose threads wait by turning would fight for the processors that the workers share.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Servers that tests start are on this machine: no proxy is asked for them.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 # What a developer has of TensorFlow Datasets takes no part.
 os.environ["TFDS_DATA_DIR"] = str(Path(__file__).with_name("no_tfds"))
 

@@ -1,4 +1,5 @@
 import ast
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,17 @@ def test_every_room_that_is_named_is_there():
     for place in (*provenance.TOUCHES, *provenance.UNTOUCHED):
         assert (here / place).is_dir() or (here / f"{place}.py").is_file(), place
     assert len(provenance.code()) == 64
+
+
+def test_what_touches_numbers_changes_the_codes_fingerprint(tmp_path, monkeypatch):
+    here = Path(provenance.__file__).parent
+    for place in ("provenance.py", "train.py", "demo.py", "data/audit.py"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        shutil.copy(here / place, tmp_path / place)
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    code = provenance.code.__wrapped__
+    before = code()
+    for place, changes in (("demo.py", False), ("data/audit.py", False), ("train.py", True)):
+        with (tmp_path / place).open("a") as file:
+            file.write("\nx = 1\n")
+        assert (code() != before) == changes, place

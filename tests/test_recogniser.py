@@ -299,3 +299,11 @@ def test_weights_that_are_not_there_are_told(monkeypatch, tmp_path):
     monkeypatch.setattr(trained, "SHIPPED", tmp_path)
     with pytest.raises(UserError, match="install fdigits again"):
         Recogniser()
+
+
+def test_two_that_disagree_are_told(recognise, monkeypatch):
+    p = {"image": np.eye(10)[3] * 0.8 + 0.02, "word": np.eye(10)[5] * 0.6 + 0.04}
+    monkeypatch.setattr(recognise, "probabilities", lambda inputs: p[next(iter(inputs))])
+    found = recognise(PICTURE, RECORDING)
+    assert found.digit == 3
+    assert "the two disagree: the picture 3, the recording 5" in found.warnings

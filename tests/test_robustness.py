@@ -145,6 +145,30 @@ def test_without_corruption_it_is_the_runs_own_test_figure(finished):
         assert 0 <= min(held["accuracy"]) <= held["area"] <= max(held["accuracy"]) <= 1
 
 
+def test_each_level_of_a_curve_is_tried_and_the_other_modality_stays():
+    x = {name: items_of(name, 10) for name in ("image", "audio")}
+    system, seen = stub(optional=False)
+    items = Items("", np.array([]), np.arange(10), x, x)
+    curves, given = list(robustness.curves(system, items)), iter(seen)
+    for curve in curves:
+        each = {
+            name: next(s for s in corruptions.sweeps(name) if s.kind == curve["kind"])
+            for name in curve["modality"].split("+")
+        }
+        for place in range(len(curve["level"])):
+            inputs = next(given)
+            for name, wanted in x.items():
+                if name in each:
+                    std = corruptions.deviations(name, wanted)
+                    level = each[name].levels[place]
+                    wanted = corruptions.corrupted(each[name], wanted, level, std)
+                np.testing.assert_array_equal(inputs[name], wanted)
+    robustness.av_mnist(system, items)
+    faint = corruptions.without_energy(x["image"], x["image"])
+    np.testing.assert_array_equal(seen[-1]["image"], faint)
+    assert (seen[-1]["audio"] != x["audio"]).any()
+
+
 @pytest.mark.slow
 def test_the_page_has_the_table_and_the_figure(finished):
     _, out, (found,) = finished

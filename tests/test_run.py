@@ -1,6 +1,5 @@
 """Whole runs through the door, as a person starts them."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -24,6 +23,12 @@ SMALL += ["--config.batch_size=20", "--config.chunk=10"]
 
 def command(*flags: str) -> list[str]:
     return [sys.executable, "launch.py", *flags]
+
+
+def without_page(*flags: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.no_page", *flags], cwd=ROOT, capture_output=True, text=True
+    )
 
 
 def launch(*flags: str, **env: str) -> subprocess.CompletedProcess:
@@ -80,7 +85,7 @@ def test_a_run_leaves_what_the_readme_says(finished):
 
 def test_a_finished_run_says_so_and_changes_nothing(finished):
     before = {p: p.stat().st_mtime_ns for p in (finished / "checkpoints").rglob("*")}
-    done = launch(*SMALL, f"--workdir={finished}")
+    done = without_page(*SMALL, f"--workdir={finished}")
     assert done.returncode == 0 and "is finished" in done.stdout and "AudioNet_CNN" in done.stdout
     assert before == {p: p.stat().st_mtime_ns for p in (finished / "checkpoints").rglob("*")}
 
@@ -94,32 +99,26 @@ def test_a_workdir_of_another_config_is_refused_with_the_fields(finished):
     assert "seed: 0 there, 1 here" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.slow
-def test_killed_in_mid_epoch_and_started_again_equals_the_unbroken_run(finished, tmp_path):
-    flags = [*SMALL, f"--workdir={tmp_path}"]
-    process = subprocess.Popen(command(*flags), cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("epoch   3/"):
-            break
-    time.sleep(0.1)  # into the fourth epoch, of half a second and more
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "result.json").exists()
-    done = launch(*flags)
-    assert done.returncode == 0, done.stderr
-    assert "going on after epoch" in done.stdout
-    assert_equal(tmp_path, finished)
+MOMENTS = ("audio_cnn-bundled:", "epoch   1/", "epoch   4/", "6 of 6 epochs", "test results")
 
 
 @pytest.mark.slow
 def test_killed_at_any_moment_and_started_again_equals_the_unbroken_run(finished, tmp_path):
     """While it starts, trains, writes a checkpoint, is tested or draws its page."""
-    flags = [*SMALL, f"--workdir={tmp_path}"]
-    for seconds in np.random.default_rng(0).uniform(3, 15, size=6):
-        with contextlib.suppress(subprocess.TimeoutExpired):  # `run` kills it, by SIGKILL
-            subprocess.run(command(*flags), cwd=ROOT, capture_output=True, timeout=seconds)
-    done = launch(*flags)
-    assert done.returncode == 0, done.stderr
+    flags, told = [*SMALL, f"--workdir={tmp_path}"], []
+    for moment, later in zip(MOMENTS, np.random.default_rng(0).uniform(0, 0.4, 5), strict=True):
+        process = subprocess.Popen(command(*flags), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            told.append(line)
+            if line.strip().startswith(moment):
+                break
+        time.sleep(later)
+        assert process.poll() is None, moment
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert any("going on after epoch" in line for line in told)
+    done = without_page(*flags)
+    assert done.returncode == 0 and "is finished" in done.stdout, done.stderr
     assert_equal(tmp_path, finished)
 
 
@@ -240,9 +239,8 @@ def test_the_prepared_cache_alone_trains_and_tests_the_same(tmp_path):
         "--config.epochs=2",
         f"--config.data.cache={tmp_path / 'cache'}",
     ]
-    first = launch(
-        *flags, f"--config.data.dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'with'}"
-    )
+    given = [f"--config.data.dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'with'}"]
+    first = without_page(*flags, *given)
     assert first.returncode == 0, first.stderr
     absent = [*flags, f"--config.data.dir={tmp_path / 'none'}", f"--workdir={tmp_path / 'without'}"]
     second = subprocess.run(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from fdigits.cells import load
 from fdigits.config import CLASSIFIER, base
 from fdigits.config import search as searching
 from fdigits.errors import UserError
+from fdigits.report import searched
 
 pytest.importorskip("optuna")
 from fdigits.search import planned, search, spanned
@@ -92,11 +94,13 @@ def test_two_processes_do_each_trial_once_and_a_killed_ones_again(tmp_path):
     while not asked(tmp_path):
         time.sleep(0.05)
         assert victim.poll() is None
-    others = [worker(tmp_path, seconds=0.2, starting=3) for _ in range(2)]
+    others = [worker(tmp_path, seconds=0.5, starting=3) for _ in range(2)]
     outputs = [other.communicate(timeout=120)[0] for other in others]
     assert [other.returncode for other in others] == [0, 0]
     assert sum(asked(tmp_path).values()) == 8 and set(asked(tmp_path).values()) == {1}
-    assert all(output.count("trial ") > 1 for output in outputs)  # both had a share
+    assert all(
+        re.search(r"^trial \d+ of 8", told, re.MULTILINE) for told in outputs
+    )  # both did some
     states = [t["state"] for t in json.loads((tmp_path / "search.json").read_text())["trials"]]
     assert Counter(states) == {"complete": 7, "running": 1}
     os.kill(victim.pid, signal.SIGKILL)
@@ -229,3 +233,25 @@ def test_another_search_and_the_test_part_are_refused(tmp_path):
     (tmp_path / "broken" / "trials.log").write_text("no\njournal\n")
     with pytest.raises(UserError, match="cannot be opened"):
         search(config(), tmp_path / "broken", score)
+
+
+def test_a_loss_is_minimised(tmp_path):
+    made = config(dict(epochs=(2, 3)))
+    with made.unlocked():
+        made.base.monitor = "loss"
+    found = search(made, tmp_path, lambda config, *_: float(config.epochs))
+    assert found["direction"] == "minimize" and searched.ranked(found)[0]["score"] == 2.0
+
+
+def test_a_journal_whose_last_line_a_full_disk_cut_goes_on(tmp_path):
+    def few(config, folder, report):
+        if len(asked(tmp_path)) > 2:
+            raise KeyboardInterrupt
+        return score(config, folder, report)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(config(), tmp_path, few)
+    with (tmp_path / "trials.log").open("a") as journal:
+        journal.write('{"op_code": 6, "worker_id": "a')
+    found = search(config(), tmp_path, score)
+    assert {trial["state"] for trial in found["trials"]} == {"complete"}

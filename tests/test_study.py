@@ -439,6 +439,23 @@ def test_a_stage_is_a_cell_of_its_own(runs, tmp_path):
     assert rows["fusion"]["mean"]["accuracy"] == pytest.approx(397 / 400)
 
 
+def test_other_code_of_an_earlier_stage_is_told(runs, tmp_path):
+    config = tiny()
+    with config.unlocked():
+        made = {"fusion": cell("F", "configs/conv1d_fusion.py", "epochs=1")}
+        config.cells, config.claims = ConfigDict(made), ConfigDict()
+    one = cells.training(config, "fusion", 0)
+    folder = tmp_path / one.folder
+    leave(resolved(one.config), folder, wrong=3)
+    leave(resolved(cells.stage_config(one.config, "image")), folder / "image", wrong=3)
+    assert measured.state(one, config, tmp_path).status == "done"
+    result = json.loads((folder / "image/result.json").read_text())
+    result["fingerprints"]["code"] = "0" * 64
+    write_json(folder / "image/result.json", result)
+    found = measured.state(one, config, tmp_path)
+    assert found.changed and "stage image: the code" in found.reason
+
+
 # Whole studies, trained.
 
 MADE_UP = """
@@ -460,7 +477,7 @@ SAME = ("seed", "workdir", "status", "metrics", "validation", "intervals", "fing
 def command(tmp_path_factory) -> list[str]:
     file = tmp_path_factory.mktemp("study") / "made_up.py"
     file.write_text(MADE_UP)
-    return [sys.executable, "launch.py", f"--config={file}"]
+    return [sys.executable, "-m", "tests.no_page", f"--config={file}"]
 
 
 def figures(workdir: Path) -> dict:
@@ -490,20 +507,23 @@ def finish(command: list[str], workdir: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def unbroken(command, tmp_path_factory) -> dict:
-    return finish(command, tmp_path_factory.mktemp("unbroken"))
-
-
-KILLS = 3
+    workdir = tmp_path_factory.mktemp("unbroken")
+    found = finish([command[0], "launch.py", *command[3:]], workdir)
+    assert (workdir / "report.html").stat().st_size > 10_000
+    return found
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_the_table_equals_the_unbroken_one(command, unbroken, tmp_path):
+def test_killed_in_three_runs_the_table_equals_the_unbroken_one(command, unbroken, tmp_path):
     assert [one["done"] for one in unbroken["cells"]] == [2, 2]
-    for seconds in np.random.default_rng(KILLS).uniform(4, 20, size=KILLS):
-        process = start(command, tmp_path)
-        time.sleep(seconds)
+    for moment in ("epoch   2/", "lstm/seed_0", "cnn/seed_1"):
+        whole = [*command, f"--workdir={tmp_path}"]
+        process = subprocess.Popen(whole, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert any(line.startswith(moment) for line in process.stdout), moment
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.wait()
+    assert (tmp_path / "cnn/seed_0/result.json").exists()
+    assert not (tmp_path / "lstm/seed_1").exists()
     assert finish(command, tmp_path) == unbroken
 
 

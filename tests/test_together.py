@@ -118,9 +118,9 @@ def test_seeds_at_once_are_ordinary_runs(tmp_path, monkeypatch, capsys):
     config.data.limit, config.stages.judge.epochs = 100, 2
     own = config.copy_and_resolve_references()
     own.seed = 1
-    one = run.run(own, tmp_path / "alone")
+    one = run.run(own, tmp_path / "alone", page=False)
     monkeypatch.setattr(run, "at_once", lambda: True)
-    results = run.run_seeds(config, tmp_path / "seeds", (0, 1))
+    results = run.run_seeds(config, tmp_path / "seeds", (0, 1), page=False)
     assert "one after another" not in capsys.readouterr().out
     assert [result["seed"] for result in results] == [0, 1]
     for name, figure in one["metrics"]["test"].items():
@@ -131,7 +131,7 @@ def test_seeds_at_once_are_ordinary_runs(tmp_path, monkeypatch, capsys):
         for at in (tmp_path / "alone", tmp_path / "seeds/seed_1")
     )
     assert {x for x in here if "events" not in x} == {x for x in there if "events" not in x}
-    again = run.run_seeds(config, tmp_path / "seeds", (0, 1))
+    again = run.run_seeds(config, tmp_path / "seeds", (0, 1), page=False)
     assert again == results
     assert capsys.readouterr().out.count("is finished") == 4  # two seeds, a stage each
 

@@ -420,3 +420,10 @@ def test_checkpoints_of_another_model_are_refused_and_left_alone(corpora, tmp_pa
             checkpoints.latest(other, lambda line: None)
         assert checkpoints.latest(loop.state)[1].epoch == 1
     assert not (tmp_path / "damaged").exists()
+
+
+def test_an_epoch_is_balanced_where_the_config_says_so(corpora):
+    loop = Loop(corpora)
+    loop.config.data.balance = True
+    wanted = pipeline.training_rows(loop.splits["train"], 0, 1, balance=True)["image"]
+    np.testing.assert_array_equal(loop.training().rows()["image"], wanted)

@@ -115,10 +115,11 @@ def test_samples_are_of_the_test_part(shipped):
                 np.testing.assert_array_equal(picture, corpus.x[row])
 
 
-def test_what_was_spoken_before_does_not_matter():
+def test_what_was_spoken_before_does_not_matter(monkeypatch):
     """More lists than processors: a worker that spoke two would carry the synthesiser's state."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     words = make_bundled.utterances("f2")[:4]
-    lists = synthesiser.speak_lists([words] * (min(os.cpu_count() or 1, 8) + 1))
+    lists = synthesiser.speak_lists([words] * 2)
     for spoken in lists[1:]:
         for one, other in zip(lists[0], spoken, strict=True):
             np.testing.assert_array_equal(one, other)

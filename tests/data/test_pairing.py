@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fdigits.data.corpus import Corpus
-from fdigits.data.pairing import draw_partners, extend, per_class, split_rows, splits
+from fdigits.data.pairing import (
+    draw_partners,
+    extend,
+    per_class,
+    split_rows,
+    splits,
+    validate_on_test,
+)
 from fdigits.errors import UserError
 
 DRAWN = {  # crc32 of the rows that seed 1 draws of the fixture's corpora, since the first release
@@ -383,3 +390,11 @@ def test_pictures_with_recordings_are_neither_extended_nor_thinned(corpora):
     with pytest.raises(UserError, match="pictures alone, not of audio"):
         extend(heard, np.zeros((1, 28, 28), np.uint8), np.zeros(1), np.array(["a"]))
     assert len(per_class(heard, 2)) == 20
+
+
+def test_the_papers_protocol_trains_on_the_validation_part(corpora):
+    parts = splits({"image": corpora["image"]}, paired=False, policy="paper", seed=0)
+    found = validate_on_test(parts)
+    both = np.concatenate([parts[part].rows["image"] for part in ("train", "validation")])
+    np.testing.assert_array_equal(found["train"].rows["image"], both)
+    assert len(found["train"]) == 170 and found["validation"] is found["test"] is parts["test"]

@@ -127,6 +127,10 @@ def test_balance_draws_digits_alike_and_small_sets_more_often():
     assert len(rows["label"]) == 600
     jax.tree.map(np.testing.assert_array_equal, rows, pipeline.training_rows(split, 0, 1, True))
     np.testing.assert_array_equal(label[rows["audio"]], rows["label"])
+    drawn = np.concatenate([pipeline.training_rows(split, 0, e, True)["audio"] for e in range(20)])
+    assert (
+        abs((label[drawn] == 1).mean() - 1 / 2) < 0.02 and abs((drawn >= 500).mean() - 1 / 6) < 0.02
+    )
     chance = pipeline.chances(split, split.examples())
     assert np.isclose(chance[label == 0].sum(), 0.5)
     assert np.isclose(chance[:400].sum(), 2 * chance[500:].sum())

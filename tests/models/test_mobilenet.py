@@ -86,7 +86,7 @@ def test_with_keras_weights_it_gives_keras_outputs():
     shapes = {name: shapes[name] for name in variables}
     assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, variables)
     wanted = model.predict(np.repeat(x, 3, -1), verbose=0)
-    found = mobilenet.MobileNetV2().apply(variables, x, False)
+    found = jax.jit(lambda v: mobilenet.MobileNetV2().apply(v, x, False))(variables)
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
 
 
@@ -111,7 +111,7 @@ def test_imagenets_weights_come_through_keras_or_it_says_why_not(monkeypatch):
     model.update(name="image", image="mobilenet", width=512, weights="imagenet")
     config = base("x", "digits", model=model)
     task = tasks.make(config)
-    variables = task.init(jax.random.key(0), blank_batch(("image",)))
+    variables = jax.jit(task.init)(jax.random.key(0), blank_batch(("image",)))
     params, statistics = task.started(variables["params"], variables["batch_stats"])
     kernel, mean = (given[0].get_layer(name).get_weights() for name in ("Conv1", "bn_Conv1"))
     np.testing.assert_array_equal(params["encoder"]["base"]["kernel"], kernel[0])

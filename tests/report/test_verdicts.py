@@ -176,11 +176,22 @@ def test_many_comparisons_need_more_than_one():
     assert statistics.holm([]) == []
 
 
+def test_the_comparisons_of_a_table_are_corrected_together():
+    cells = {"a": noisy(0.96, seed=1), "b": noisy(0.94, seed=2), "c": noisy(0.955, seed=3)}
+    claims = [dict(kind="beats", a=("a",), b=(b,)) for b in "bc"]
+    found = list(verdicts.compared(cells, claims, {}).values())
+    raw = [effect.p for effect, _, _ in found]
+    assert [p for _, p, _ in found] == statistics.holm(raw) != raw
+
+
 def test_intervals_of_seeds_and_of_macro_f1():
     """2, 4 and 6 hundredths: sd 2, t of two degrees 4.303, over the root of 3."""
     low, high = statistics.over_seeds([0.02, 0.04, 0.06])
     assert (low, high) == (0.0, pytest.approx(0.04 + 4.3027 * 0.02 / 3**0.5, abs=1e-4))
     assert statistics.over_seeds([0.9]) is None
+    low, high = statistics.over_seeds([2.0, 4.0, 6.0], share=False)  # of no share: not cut at 1
+    half = 4.3027 * 2 / 3**0.5
+    assert (low, high) == pytest.approx((4 - half, 4 + half), abs=1e-3)
     label = np.repeat(np.arange(10), 40)
     predicted = np.where(np.arange(400) % 10 == 0, (label + 1) % 10, label)
     counts = np.zeros((10, 10), int)

@@ -144,3 +144,9 @@ def test_all_in_float16_the_loss_is_lost_as_in_r4(attention):
         params, statistics, state, loss = step(params, statistics, state, jax.random.key(n))
         losses.append(float(loss))
     assert np.isfinite(losses[0]) and not np.isfinite(losses).all()
+
+
+def test_spectrograms_are_scaled_to_1():
+    x = np.full((1, 128, 128, 3), 51, np.uint8)
+    task = task_of(**{"model.name": "spectrogram", "model.image": "cnn"})
+    np.testing.assert_allclose(task.inputs({"spectrogram": x})["spectrogram"], 0.2)

@@ -5,12 +5,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
-from fdigits import Recogniser, evaluate, examples, tasks, train, trained
+from fdigits import Recogniser, evaluate, examples, quality, tasks, train, trained
 from fdigits.config import stage_config
 from fdigits.errors import UserError
 from fdigits.report import artifacts
 from fdigits.run import run
+from fdigits.tasks.gan import Gan
 from tests.tasks import killed
 from tests.tasks.short import short
 from tests.test_config import get_config
@@ -55,27 +57,61 @@ def gan_task():
 @pytest.mark.slow
 def test_each_player_moves_its_own_and_nobody_judge_or_auxiliary():
     task, state, batch = gan_task()
-    step = jax.jit(train.make_train_step(task, task.config, 10))
-    after, told = step(state, batch)
-    moved = {
-        name: jax.tree.reduce(
-            lambda a, b: a or b, jax.tree.map(lambda x, y: bool((x != y).any()), tree, old)
-        )
-        for (name, tree), old in zip(after.params.items(), state.params.values(), strict=True)
-    }
-    assert {name for name, has in moved.items() if has} == {"generator", "discriminator"}
-    auxiliary = (s.batch_stats["auxiliary_encoder"] for s in (after, state))
-    jax.tree.map(np.testing.assert_array_equal, *auxiliary)
-    of_generator = (s.batch_stats["generator"]["BatchNorm_0"]["mean"] for s in (after, state))
-    assert np.not_equal(*of_generator).any()
-    _, (left, _) = task._tell_apart(state.params, state.batch_stats, batch, jax.random.key(0))
-    assert left is state.batch_stats  # the discriminator's turn leaves the generator's statistics
+    after, told = jax.jit(train.make_train_step(task, task.config, 10))(state, batch)
+    before, now = (jax.device_get((s.params, s.batch_stats)) for s in (state, after))
+
+    def moved(kind: int) -> set[str]:
+        return {
+            name
+            for name, held in before[kind].items()
+            if not all(map(np.array_equal, *map(jax.tree.leaves, (held, now[kind][name]))))
+        }
+
+    assert moved(0) == {"generator", "discriminator"} and moved(1) == {"generator"}
+    left = []
+
+    def turn(params):
+        _, (statistics, _) = task._tell_apart(params, state.batch_stats, batch, jax.random.key(0))
+        left.append(statistics)
+
+    jax.eval_shape(turn, state.params)
+    assert (
+        left[0] is state.batch_stats
+    )  # the discriminator's turn leaves the generator's statistics
     assert told.keys() == {
         "discriminator_loss", "discriminator_accuracy",
         "generator_loss", "generator_deceived", "generator_named",
     }  # fmt: skip
     total = told["generator_deceived"] + told["generator_named"]
     np.testing.assert_allclose(told["generator_loss"], total, rtol=1e-6)
+
+
+def test_each_turn_of_the_gan_wants_what_it_should(monkeypatch):
+    task = Gan(None, stage_config(get_config("gan"), "gan"))
+    drawn, label, key = -jnp.ones((4, 28, 28, 1)), np.arange(4), jax.random.key(0)
+    batch = {"image": np.full((4, 28, 28), 255, np.uint8), "label": label}
+    monkeypatch.setattr(Gan, "_drawn", lambda *_: (drawn, {"batch_stats": {}}))
+    monkeypatch.setattr(Gan, "_score", lambda _, p, image, *__: p * image.mean((1, 2, 3)))
+    monkeypatch.setattr(Gan, "_auxiliary", lambda *_: 9 * jnp.eye(10)[label])
+    for params, right in ((5.0, 1.0), (-5.0, 0.0)):  # knows the real ones; takes all for the others
+        loss, (_, told) = task._tell_apart(params, {}, batch, key)
+        assert told["accuracy"] == right and (loss < 0.1) == (right == 1)
+        _, (_, told) = task._deceive(params, {"generator": {}}, batch, key)
+        assert (told["deceived"] < 0.1) == (right == 0) and told["named"] < 0.01
+
+
+def test_a_generators_figures_are_those_of_its_drawings():
+    """Threes far from all that is real, sevens read as zeros."""
+    task = tasks.make(stage_config(get_config("gan", "generator=cvae"), "gan"))
+    label = np.repeat(np.arange(10), 20)
+    real = np.random.default_rng(0).normal(size=(200, 2)) + 40 * np.eye(10, 2)[label]
+    drawn = np.where(label[:, None] == 3, real + 1000, real)
+    scores = np.eye(10)[np.where(label == 7, 0, label)]
+    told = dict(scores=scores, real_features=real, drawn_features=drawn)
+    found = task.summary(told, label)
+    assert found["judged"] == 0.9 and found["judged_by_digit"] == [1.0] * 7 + [0.0] + [1.0] * 2
+    assert found["precision"] == 0.9 and found["fid"] == quality.frechet_distance(real, drawn)
+    assert (found["precision"], found["recall"]) == quality.precision_recall(real, drawn)
 
 
 def test_the_discriminators_loss_is_pytorchs_bce_with_logits():
@@ -153,14 +189,19 @@ def test_a_sheets_column_is_one_noise(finished):
     assert (sheet == sheet[:1]).all() and (sheet[0, 0] != sheet[0, 1]).any()
 
 
-@pytest.mark.slow
-def test_the_flow_goes_a_straight_way_to_its_end(finished, monkeypatch):
-    task = trained.load(finished / "gan").task
-    monkeypatch.setattr(type(task), "_velocity", lambda self, params, x, time, label: x * 0 + 0.5)
-    noise = jnp.linspace(-1, 0.4, 784)[None]
-    drawn = task.draw({}, {}, noise, jnp.zeros(1, jnp.int32))
-    wanted = ((noise + 0.5).reshape(1, 28, 28, 1) + 1) / 2
-    np.testing.assert_allclose(drawn, wanted, atol=1e-6)
+def test_the_flow_goes_from_time_0_to_1_and_knows_its_label(monkeypatch):
+    """At a speed of time + label it goes as far as the mean of 0/12 to 11/12, and the label."""
+    task = tasks.make(stage_config(short(FLOW, **SHORT, **MADE), "gan"))
+
+    def velocity(self, params, x, time, label):
+        return x * 0 + (time + label)[:, None, None, None]
+
+    monkeypatch.setattr(type(task), "_velocity", velocity)
+    noise = jnp.linspace(-1, 0.4, 784)
+    drawn = task.draw({}, {}, jnp.tile(noise, (2, 1)), jnp.array([0, 1]))
+    for row, far in enumerate((11 / 24, 11 / 24 + 1)):
+        wanted = (noise + far + 1) / 2
+        np.testing.assert_allclose(drawn[row].ravel(), wanted, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -178,8 +219,18 @@ def test_a_perfect_velocity_has_no_loss(finished, monkeypatch):
     assert loss < 1e-6
 
 
+class Tiny(nn.Module):
+    """In the place of MobileNetV2, which takes long to compile."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.BatchNorm(use_running_average=not train)(x.reshape(len(x), -1))
+        return nn.relu(nn.Dense(8)(x))
+
+
 @pytest.mark.slow
-def test_a_lost_loss_names_its_player(tmp_path):
+def test_a_lost_loss_names_its_player(tmp_path, monkeypatch):
+    monkeypatch.setattr("fdigits.tasks.gan.MobileNetEncoder", Tiny)
     config = short("gan:real=5", **SHORT, stages__auxiliary__epochs=1)
     with config.unlocked():
         config.stages.gan.players = {"generator": {"learning_rate": 3e38}}
