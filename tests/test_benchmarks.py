@@ -281,13 +281,13 @@ def test_feeders_are_measured_beside_training(monkeypatch):
 
 
 def traced(system):
-    """The gradient of a system's loss, as JAX writes it down."""
+    """The gradients of a system's losses, as JAX writes them down."""
     config, batch = small(system)
     task = tasks.make(config)
     variables = shapes_of(task, batch)
-    gradient = jax.grad(task.loss, has_aux=True)
-    stats = variables.get("batch_stats", {})
-    return str(jax.make_jaxpr(gradient)(variables["params"], stats, batch, jax.random.key(0)))
+    given = variables["params"], variables.get("batch_stats", {}), batch, jax.random.key(0)
+    losses = [player.loss for player in task.players.values()]
+    return str([jax.make_jaxpr(jax.grad(loss, has_aux=True))(*given) for loss in losses])
 
 
 @pytest.mark.parametrize("name", kernels.TRIALS)
