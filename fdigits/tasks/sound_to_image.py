@@ -66,7 +66,7 @@ class SoundToImage(Task):
     SCORES: ClassVar = {"loss": -1, "accuracy": 1}
     PREDICTIONS = ("picture", "logits", "reconstruction", "kl", "heard")
 
-    FIELDS = ("name", "sound", "latent", "judge_pixels")
+    FIELDS = ("name", "sound", "latent")
 
     @classmethod
     def of(cls, config: ConfigDict) -> "SoundToImage":
